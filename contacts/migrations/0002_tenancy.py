@@ -1,0 +1,14 @@
+from django.db import migrations
+
+from accounts.tenancy import KeepInsideTenant
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("contacts", "0001_initial"),
+        ("accounts", "0002_tenancy"),
+    ]
+
+    operations = [
+        KeepInsideTenant("contact", "identity"),
+    ]

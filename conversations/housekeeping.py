@@ -1,0 +1,28 @@
+"""Retention: raw webhook bodies are personal data and go after the organization's limit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django_scopes import scope
+
+from accounts.models import IdempotencyKey, Organization
+from channels_hub.models import InboundEvent
+from conversations.moves import database_now
+
+ANSWERS_KEPT = timedelta(hours=24)
+KEYS_KEPT = timedelta(days=9)  # Meta repeats for 7 days; a body may go earlier, its key may not
+
+
+def drop_old_raw_bodies() -> int:
+    """Delete raw inbox rows past the limit (never before 9 days) and idempotency answers past 24 hours."""
+    now, dropped = database_now(), 0
+    for organization in Organization.objects.all():
+        kept = max(timedelta(days=organization.raw_retention_days), KEYS_KEPT)
+        with scope(organization=organization):
+            old = InboundEvent.objects.filter(received_at__lt=now - kept).exclude(
+                state=InboundEvent.State.NEW
+            )
+            dropped += old.delete()[0]
+            IdempotencyKey.objects.filter(created_at__lt=now - ANSWERS_KEPT).delete()
+    return dropped

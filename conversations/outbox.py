@@ -1,0 +1,358 @@
+"""What we say. A message and its deliveries are written here; `sending` hands them to the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Count, Min, Q
+from django_scopes import scope, scopes_disabled
+
+from accounts.models import Membership, Organization
+from channels_hub.contract import Address, Option, OutMessage, State, whole_message
+from channels_hub.models import ChannelAccount
+from channels_hub.registry import adapter_for
+from contacts.services import KnownBy, recognise
+from conversations import bells, deadlines
+from conversations.can_send import can_send
+from conversations.models import Conversation, Delivery, Message
+from conversations.moves import database_now, writing
+from conversations.opening import open_conversation
+
+DRAIN = "conversations.tasks.drain_outbox"
+PRIORITIES = {"normal": 0, "automatic": 1, "important": 5, "critical": 10}
+MAX_AGE = {
+    Delivery.Origin.BOT: timedelta(minutes=10),
+    Delivery.Origin.SYSTEM: timedelta(minutes=10),
+    Delivery.Origin.AGENT: timedelta(hours=24),
+    Delivery.Origin.API: timedelta(hours=24),
+}
+NOT_HANDED = (State.PENDING, State.RETRYING)
+
+
+class Refused(Exception):
+    """The message may not go out; `code` is one of can_send's."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class StaleView(Exception):
+    """A colleague answered after what the writer had seen; `missed` are those messages."""
+
+    def __init__(self, missed: Sequence[Message]) -> None:
+        super().__init__("stale_view")
+        self.missed = list(missed)
+
+
+class NotYours(Exception):
+    """Only the agent who has the conversation answers in it."""
+
+
+class TooLate(Exception):
+    """The message is past the point where this can be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What is to be said and how eagerly it is sent."""
+
+    text: str
+    sender: str
+    origin: str
+    agent: Membership | None = None
+    options: Sequence[tuple[str, str]] = ()
+    client_id: str = ""
+    reply_to: Message | None = None
+    priority: int = 0
+    max_retries: int = 3
+    retry_delay: float = 5.0
+
+
+def say(conversation: Conversation, draft: Draft, *, now: datetime) -> Message:
+    """Write a message and one delivery per platform call. Needs the conversation's lock; checks nothing."""
+    event = conversation.log("message_out", {"sender": draft.sender}, actor=draft.agent)
+    message = Message.objects.create(
+        organization_id=conversation.organization_id,
+        conversation=conversation,
+        channel_id=conversation.channel_id,
+        seq=event.seq,
+        direction=Message.Direction.OUT,
+        sender=draft.sender,
+        agent=draft.agent,
+        text=draft.text,
+        options=[{"id": key, "title": title} for key, title in draft.options],
+        reply_to=draft.reply_to,
+        client_id=draft.client_id,
+        status=State.PENDING,
+        occurred_at=now,
+        created_at=now,
+    )
+    event.data["message"] = str(message.pk)
+    _enqueue(conversation, message, draft, now)
+    conversation.last_message_at = now
+    conversation.preview, conversation.preview_sender = draft.text[:140], draft.sender
+    bells.wake_workers(DRAIN)
+    return message
+
+
+def _enqueue(conversation: Conversation, message: Message, draft: Draft, now: datetime) -> None:
+    parts = len(adapter_for(conversation.channel).plan(out_message(message, str(message.pk)))) or 1
+    Delivery.objects.bulk_create(
+        Delivery(
+            organization_id=conversation.organization_id,
+            message=message,
+            conversation=conversation,
+            channel_id=conversation.channel_id,
+            seq=message.seq,
+            part=part,
+            priority=draft.priority,
+            origin=draft.origin,
+            due_at=now,
+            expires_at=now + MAX_AGE[Delivery.Origin(draft.origin)],
+            max_retries=draft.max_retries,
+            retry_delay=draft.retry_delay,
+        )
+        for part in range(parts)
+    )
+
+
+def out_message(message: Message, client_ref: str) -> OutMessage:
+    """The message in the adapters' words. Planning it twice gives the same parts."""
+    identity = message.conversation.identity
+    to = Address(identity.scheme, identity.value, identity.raw) if identity else Address("", "")
+    return OutMessage(
+        client_ref=client_ref,
+        to=to,
+        text=message.text,
+        options=tuple(Option(o["id"], o["title"]) for o in message.options),
+        reply_to=message.reply_to.provider_id if message.reply_to else "",
+        human=message.sender == Message.Sender.AGENT,
+    )
+
+
+def reply(
+    pk: UUID,
+    *,
+    agent: Membership,
+    text: str,
+    client_id: str = "",
+    reply_to: UUID | None = None,
+    last_seen_seq: int | None = None,
+    force: bool = False,
+) -> tuple[Message, bool]:
+    """An agent's answer: (message, whether it is new). The same client_id gives the first message again.
+
+    Raises NotYours, StaleView (a colleague's answer is newer than last_seen_seq), Refused.
+    """
+    now = database_now()
+    with writing(pk, actor=agent) as conversation:
+        if client_id and (known := conversation.messages.filter(client_id=client_id).first()):
+            return known, False
+        if conversation.state != "human_handoff" or conversation.assigned_agent_id != agent.pk:
+            raise NotYours
+        if (
+            not force
+            and last_seen_seq is not None
+            and (missed := _missed(conversation, agent, last_seen_seq))
+        ):
+            raise StaleView(missed)
+        verdict = can_send(conversation, human=True, now=now)
+        if not verdict.ok:
+            raise Refused(verdict.code)
+        quoted = conversation.messages.filter(pk=reply_to).first() if reply_to else None
+        draft = Draft(
+            text=text,
+            sender=Message.Sender.AGENT,
+            origin=Delivery.Origin.AGENT,
+            agent=agent,
+            client_id=client_id,
+            reply_to=quoted,
+            priority=PRIORITIES["important"],
+        )
+        message = say(conversation, draft, now=now)
+        conversation.first_response_at = conversation.first_response_at or now
+        conversation.unread = 0
+        deadlines.touch_agent(conversation, now)
+    return message, True
+
+
+def _missed(conversation: Conversation, agent: Membership, seen: int) -> list[Message]:
+    answers = conversation.messages.filter(
+        seq__gt=seen, direction=Message.Direction.OUT, sender=Message.Sender.AGENT
+    ).exclude(agent=agent)
+    return list(answers.order_by("seq"))
+
+
+def send_message_via_queue(
+    phone: str, message: str, tenant_id: Any, priority: int = 0, use_queue: bool = True, **more: Any
+) -> dict[str, Any]:
+    """Send a text to a phone number: {"success", "via_queue", "message_id"}.
+
+    `tenant_id` is the organization's id. `use_queue=False` only skips the wake-up of the workers: the row is
+    the same and the poller drains it; there is no second path. Raises what `add_message` raises.
+    """
+    queued = add_message(phone, message, tenant_id, priority=priority, **more)
+    return {"success": True, "via_queue": use_queue, "message_id": str(queued.pk)}
+
+
+def add_message(
+    phone: str,
+    message: str,
+    tenant_id: Any,
+    instance_id: Any = None,
+    priority: int = 0,
+    max_retries: int = 3,
+    retry_delay: float = 5.0,
+    *,
+    client_id: str = "",
+) -> Message:
+    """Put a text into the outbox. `instance_id` is the channel; without it the oldest active one sends.
+
+    Raises InvalidAddress, ChannelAccount.DoesNotExist, Refused.
+    """
+    now = database_now()
+    with scopes_disabled():
+        organization = Organization.objects.get(pk=tenant_id)
+    with scope(organization=organization), transaction.atomic():
+        channels = ChannelAccount.objects.filter(is_active=True)
+        channel = channels.get(pk=instance_id) if instance_id else channels.earliest("created_at")
+        contact, identity = recognise(organization.pk, [KnownBy("phone", phone)])
+        conversation_id = open_conversation(channel, contact, identity, now=now)
+        with writing(conversation_id, cause="api") as conversation:
+            if client_id and (known := conversation.messages.filter(client_id=client_id).first()):
+                return known
+            verdict = can_send(conversation, now=now)
+            if not verdict.ok:
+                raise Refused(verdict.code)
+            draft = Draft(
+                text=message,
+                sender=Message.Sender.SYSTEM,
+                origin=Delivery.Origin.API,
+                priority=priority,
+                max_retries=max_retries,
+                retry_delay=retry_delay,
+                client_id=client_id,
+            )
+            return say(conversation, draft, now=now)
+
+
+def cancel(message_id: UUID, *, actor: Membership | None = None) -> Message:
+    """Withdraw what was not handed over yet. Raises TooLate when nothing of it can be withdrawn."""
+    message = Message.objects.get(pk=message_id)
+    with writing(message.conversation_id, actor=actor) as conversation:
+        rows = message.deliveries.filter(status__in=NOT_HANDED)
+        if not rows.update(status=State.CANCELLED, settled_at=database_now()):
+            raise TooLate
+        refresh_status(conversation, message)
+    return message
+
+
+def retry(message_id: UUID, *, actor: Membership | None = None) -> Message:
+    """Send again what failed or was never confirmed: a person's decision, on record. Raises TooLate."""
+    message = Message.objects.get(pk=message_id)
+    now = database_now()
+    with writing(message.conversation_id, actor=actor) as conversation:
+        rows = message.deliveries.filter(
+            status__in=(State.FAILED, State.EXPIRED, State.CANCELLED, State.UNKNOWN)
+        )
+        changed = rows.update(
+            status=State.PENDING, due_at=now, attempts=0, attempt_id=None, provider_id="", error_code="",
+            error_detail="", settled_at=None, expires_at=now + MAX_AGE[Delivery.Origin.AGENT],
+        )  # fmt: skip
+        if not changed:
+            raise TooLate
+        conversation.log("message_retried", {"message": str(message.pk)})
+        refresh_status(conversation, message)
+    bells.wake_workers(DRAIN)
+    return message
+
+
+def fence(conversation: Conversation, *, before_seq: int, now: datetime) -> int:
+    """People take over: withdraw what the bot had said before this turn and nobody has handed over yet.
+
+    What it says in the very turn that hands over (the notice, a last sentence) still goes out.
+    """
+    conversation.fence_seq = before_seq
+    rows = conversation.deliveries.filter(
+        origin=Delivery.Origin.BOT, status__in=NOT_HANDED, seq__lt=before_seq
+    )
+    messages = list(Message.objects.filter(deliveries__in=rows).distinct())
+    rows.update(status=State.CANCELLED, error_code="taken_over", settled_at=now)
+    for message in messages:
+        refresh_status(conversation, message)
+    return len(messages)
+
+
+STAMPS = {
+    State.SENT: "sent_at",
+    State.DELIVERED: "delivered_at",
+    State.READ: "read_at",
+    State.FAILED: "failed_at",
+}
+
+
+def refresh_status(conversation: Conversation, message: Message, *, at: datetime | None = None) -> None:
+    """Fold the parts' states into the message's and put a change on record. Needs the lock."""
+    parts = list(message.deliveries.order_by("part"))
+    status = str(whole_message([State(part.status) for part in parts]))
+    broken = next((p for p in parts if p.error_code), None)
+    code, detail = (broken.error_code, broken.error_detail) if broken else ("", "")
+    if (status, code) == (message.status, message.error_code):
+        return
+    message.status, message.error_code, message.error_detail = status, code, detail
+    message.provider_id = next((p.provider_id for p in parts if p.provider_id), "")
+    if stamp := STAMPS.get(State(status)):
+        setattr(message, stamp, getattr(message, stamp) or at or database_now())
+    message.save(update_fields=["status", "error_code", "error_detail", "provider_id", *STAMPS.values()])
+    conversation.log("message_status", {"message": str(message.pk), "status": status, "code": code})
+
+
+def stats() -> dict[str, Any]:
+    """Figures of the outbox of the current organization (`api.md`: outbox/stats)."""
+    now = database_now()
+    waiting = Q(status__in=NOT_HANDED)
+    figures = Delivery.objects.aggregate(
+        queue_size=Count("id", filter=waiting),
+        processing=Count("id", filter=Q(status=State.PROCESSING)),
+        processed=Count("id", filter=~Q(status__in=[*NOT_HANDED, State.PROCESSING])),
+        sent=Count("id", filter=Q(status__in=[State.QUEUED, State.SENT, State.DELIVERED, State.READ])),
+        failed=Count("id", filter=Q(status__in=[State.FAILED, State.EXPIRED])),
+        retrying=Count("id", filter=Q(status=State.RETRYING)),
+        unknown=Count("id", filter=Q(status=State.UNKNOWN)),
+        oldest=Min("due_at", filter=waiting),
+    )
+    oldest = figures.pop("oldest")
+    by_channel = (
+        Delivery.objects.values("channel_id", "channel__name")
+        .annotate(queue_size=Count("id", filter=waiting), failed=Count("id", filter=Q(status=State.FAILED)))
+        .order_by("channel__name")
+    )
+    return {
+        **figures,
+        "oldest_pending_seconds": max(0.0, (now - oldest).total_seconds()) if oldest else None,
+        "by_channel": [
+            {
+                "channel": {"id": str(row["channel_id"]), "name": row["channel__name"]},
+                "queue_size": row["queue_size"],
+                "failed": row["failed"],
+            }
+            for row in by_channel
+        ],
+    }
+
+
+def get_queue_size() -> int:
+    return Delivery.objects.filter(status__in=NOT_HANDED).count()
+
+
+def get_processing_count() -> int:
+    return Delivery.objects.filter(status=State.PROCESSING).count()
+
+
+get_stats = stats

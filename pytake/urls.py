@@ -1,0 +1,30 @@
+"""Every address of the desk. A newcomer starts here."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.i18n import set_language
+
+from conversations.webhooks import ChannelWebhook
+from pytake import health
+
+webhook = ChannelWebhook.as_view()
+
+urlpatterns = [
+    # Platforms: /webhooks/<kind>/<public_id>/[part], and Twilio's bare forms that name the channel in the body.
+    path("webhooks/twilio", webhook, {"kind": "twilio"}, name="webhook-twilio"),
+    path("webhooks/twilio/status", webhook, {"kind": "twilio", "part": "status"}, name="webhook-twilio-status"),
+    path("webhooks/<slug:kind>/<str:public_id>/", webhook, name="webhook"),
+    path("webhooks/<slug:kind>/<str:public_id>/<slug:part>", webhook, name="webhook-part"),
+    path("webhooks/<slug:kind>/<str:public_id>/<slug:part>/", webhook, name="webhook-part-slash"),
+    # People
+    path("", include("accounts.urls")),
+    path("", include("conversations.urls")),
+    path("simulator/", include("channels_hub.simulator.urls")),
+    path("admin/", admin.site.urls),
+    path("language/", set_language, name="set-language"),
+    # Machines
+    path("api/v1/", include("pytake.api_urls")),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("statusz", health.status, name="statusz"),
+]

@@ -1,0 +1,192 @@
+"""The cast of every test: Acme with ana and bia (agents), sofia, olivia and vic; a rival organization beside it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from django_scopes import scope, scopes_disabled
+
+from accounts.models import Membership, Organization, User
+from channels_hub.models import ChannelAccount
+from contacts.models import Contact
+from contacts.services import KnownBy, recognise
+from conversations import handoff
+from conversations.models import Conversation
+from conversations.moves import moving
+from conversations.opening import open_conversation
+from flows import demo, services
+from flows.models import Flow
+from queues.models import AgentProfile, Department, Queue
+
+PASSWORD = "correct horse battery"
+
+
+def new_member(organization: Organization, name: str, role: str, capacity: int = 5) -> Membership:
+    email = f"{name}@{organization.slug}.test"
+    user = User.objects.create_user(email, PASSWORD, name=name.title())
+    with scope(organization=organization):
+        member = Membership.objects.create(organization=organization, user=user, role=role)
+        if role != "viewer":
+            AgentProfile.objects.create(
+                organization=organization, member=member, capacity=capacity, presence="online"
+            )
+    return member
+
+
+@pytest.fixture
+def acme(db: None) -> Iterator[Organization]:
+    organization = Organization.objects.create(slug="acme", name="Acme")
+    with scope(organization=organization):
+        yield organization
+
+
+@pytest.fixture
+def ana(acme: Organization) -> Membership:
+    return new_member(acme, "ana", "agent")
+
+
+@pytest.fixture
+def bia(acme: Organization) -> Membership:
+    return new_member(acme, "bia", "agent")
+
+
+@pytest.fixture
+def sofia(acme: Organization) -> Membership:
+    return new_member(acme, "sofia", "supervisor")
+
+
+@pytest.fixture
+def olivia(acme: Organization) -> Membership:
+    return new_member(acme, "olivia", "owner")
+
+
+@pytest.fixture
+def vic(acme: Organization) -> Membership:
+    return new_member(acme, "vic", "viewer")
+
+
+@pytest.fixture
+def rival(acme: Organization) -> Organization:
+    """Another tenant of the same shape; its rows must never be seen by Acme."""
+    return Organization.objects.create(slug="rival", name="Rival")
+
+
+@pytest.fixture
+def rival_agent(rival: Organization) -> Membership:
+    return new_member(rival, "rita", "agent")
+
+
+@pytest.fixture
+def department(acme: Organization) -> Department:
+    return Department.objects.create(organization=acme, name="Suporte", slug="suporte")
+
+
+@pytest.fixture
+def make_queue(acme: Organization, department: Department) -> Callable[..., Queue]:
+    def make(slug: str, **fields: Any) -> Queue:
+        return Queue.objects.create(
+            organization=acme, department=department, slug=slug, name=slug.title(), **fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def support(make_queue: Callable[..., Queue]) -> Queue:
+    return make_queue("suporte")
+
+
+@pytest.fixture
+def flow(acme: Organization, support: Queue) -> Flow:
+    """The demo flow, published."""
+    created = services.create_flow(acme, name="Atendimento", slug="atendimento", document=demo.document())
+    services.publish(created.pk, author=None, note="first")
+    return Flow.objects.select_related("published").get(pk=created.pk)
+
+
+@pytest.fixture
+def phone_channel(acme: Organization) -> ChannelAccount:
+    return new_channel(acme, "phone")
+
+
+@pytest.fixture
+def twilio_channel(acme: Organization) -> ChannelAccount:
+    return new_channel(acme, "twilio_whatsapp")
+
+
+TWILIO_TOKEN = "twilio_auth_token_for_tests"
+TWILIO_SID = "AC00000000000000000000000000000001"
+
+
+def new_channel(organization: Organization, kind: str, **config: Any) -> ChannelAccount:
+    if kind == "twilio_whatsapp":
+        return ChannelAccount.objects.create(
+            organization=organization, kind=kind, name="WhatsApp", address="+551130000000",
+            config={"account_sid": TWILIO_SID, **config}, secrets={"auth_token": TWILIO_TOKEN},
+        )  # fmt: skip
+    return ChannelAccount.objects.create(
+        organization=organization, kind=kind, name="Simulador", address="simulador",
+        config={"device": "simulador", **config},
+        secrets={"signing_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "api_token": "t" * 32},
+    )  # fmt: skip
+
+
+_numbers = itertools.count(11987000000)
+
+
+@pytest.fixture
+def make_contact(acme: Organization) -> Callable[..., Contact]:
+    def make(name: str = "Mariana", phone: str = "") -> Contact:
+        contact, _ = recognise(acme.pk, [KnownBy("phone", phone or f"+55{next(_numbers)}")], name=name)
+        return contact
+
+    return make
+
+
+@pytest.fixture
+def make_conversation(
+    acme: Organization, twilio_channel: ChannelAccount, make_contact: Callable[..., Contact]
+) -> Callable[..., Conversation]:
+    """A conversation in a state, brought there by the verbs: tests cannot build an illegal one."""
+
+    def make(
+        state: str = "pending",
+        *,
+        queue: Queue | None = None,
+        agent: Membership | None = None,
+        contact: Contact | None = None,
+        flow: Flow | None = None,
+        priority: int = 50,
+        channel: ChannelAccount | None = None,
+    ) -> Conversation:
+        contact = contact or make_contact()
+        now = timezone.now()
+        identity = contact.identities.first()
+        pk = open_conversation(channel or twilio_channel, contact, identity, now=now)
+        with moving(pk, cause="test") as conversation:
+            conversation.last_inbound_at = now
+            conversation.log("message_in")
+        if state == "bot":
+            with moving(pk) as conversation:
+                conversation.start_bot(flow)
+                handoff.begin_run(conversation, flow, trigger="test", now=now)
+        elif state == "queued":
+            handoff.assign_to_queue_with_overflow(pk, queue.pk, priority=priority, notice="")
+        elif state == "human_handoff":
+            handoff.assign_agent(pk, agent.pk)
+        elif state == "closed":
+            handoff.close(pk, actor=agent)
+        return Conversation.objects.get(pk=pk)
+
+    return make
+
+
+@pytest.fixture
+def everywhere() -> Iterator[None]:
+    """Look across organizations, as sweeps do."""
+    with scopes_disabled():
+        yield
