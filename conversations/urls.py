@@ -1,5 +1,26 @@
-"""Pages of this app."""
+"""Pages of this app: the inbox, its verbs, files of conversations, the live fallback."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from conversations import actions, views
+
+urlpatterns = [
+    path("inbox/", views.inbox, name="inbox"),
+    path("inbox/rows/", views.rows, name="inbox-rows"),
+    path("inbox/pull/", actions.pull, name="inbox-pull"),
+    path("inbox/presence/", actions.presence, name="inbox-presence"),
+    path("inbox/<uuid:pk>/", views.inbox, name="inbox-thread"),
+    path("inbox/<uuid:pk>/earlier/", views.earlier, name="inbox-earlier"),
+    path("inbox/<uuid:pk>/messages/<uuid:message_pk>/", views.message, name="inbox-message"),
+    path("inbox/<uuid:pk>/messages/<uuid:message_pk>/retry/", actions.retry, name="inbox-retry"),
+    path("inbox/<uuid:pk>/reply/", actions.reply, name="inbox-reply"),
+    path("inbox/<uuid:pk>/note/", actions.note, name="inbox-note"),
+    path("inbox/<uuid:pk>/seen/", actions.seen, name="inbox-seen"),
+    path("inbox/<uuid:pk>/claim/", actions.claim, name="inbox-claim"),
+    path("inbox/<uuid:pk>/take-over/", actions.take_over, name="inbox-take-over"),
+    path("inbox/<uuid:pk>/transfer/", actions.transfer, name="inbox-transfer"),
+    path("inbox/<uuid:pk>/release/", actions.release, name="inbox-release"),
+    path("inbox/<uuid:pk>/close/", actions.close, name="inbox-close"),
+    path("media/<uuid:pk>/", views.media, name="media"),
+    path("live/sync", views.live_sync, name="live-sync"),
+]

@@ -45,14 +45,20 @@ def test_path_department_takes_the_first_active_queue(
     assert conversation.queue == chosen
 
 
-def test_a_department_without_active_queue_is_refused(make_conversation: Make, department: Department) -> None:
+def test_a_department_without_active_queue_is_refused(
+    make_conversation: Make, department: Department
+) -> None:
     with pytest.raises(handoff.NoQueue):
         handoff.request_handoff(make_conversation().pk, department_id=department.pk)
 
 
 def test_path_agent_needs_no_queue(make_conversation: Make, ana: Membership) -> None:
     conversation = handoff.request_handoff(make_conversation().pk, agent_id=ana.pk)
-    assert (conversation.state, conversation.assigned_agent, conversation.queue) == ("human_handoff", ana, None)
+    assert (conversation.state, conversation.assigned_agent, conversation.queue) == (
+        "human_handoff",
+        ana,
+        None,
+    )
 
 
 def test_a_full_agent_is_refused(make_conversation: Make, ana: Membership) -> None:
@@ -94,7 +100,9 @@ def test_no_room_anywhere_stays_in_the_original_and_is_flagged(
     assert "overflow_exhausted" in types(placed[2])
 
 
-def test_pull_takes_priority_then_age_then_id(make_conversation: Make, support: Queue, ana: Membership) -> None:
+def test_pull_takes_priority_then_age_then_id(
+    make_conversation: Make, support: Queue, ana: Membership
+) -> None:
     old = make_conversation("queued", queue=support)
     new = make_conversation("queued", queue=support)
     urgent = make_conversation("queued", queue=support, priority=100)
@@ -117,14 +125,18 @@ def test_a_pull_keeps_the_wait_and_clears_the_queue_time(
     ]  # fmt: skip
 
 
-def test_filter_allowed_agents(make_conversation: Make, make_queue: MakeQueue, ana: Membership, bia: Membership) -> None:
+def test_filter_allowed_agents(
+    make_conversation: Make, make_queue: MakeQueue, ana: Membership, bia: Membership
+) -> None:
     queue = make_queue("vip", settings={"allowed_agent_ids": [str(bia.pk)]})
     make_conversation("queued", queue=queue)
     assert handoff.pull_from_queue(ana.pk).conversation is None
     assert handoff.pull_from_queue(bia.pk).conversation is not None
 
 
-def test_filter_skills(acme: Organization, make_conversation: Make, make_queue: MakeQueue, ana: Membership) -> None:
+def test_filter_skills(
+    acme: Organization, make_conversation: Make, make_queue: MakeQueue, ana: Membership
+) -> None:
     skill = Skill.objects.create(organization=acme, name="Boletos", slug="boletos")
     make_conversation("queued", queue=make_queue("fin", settings={"skills_required": ["boletos"]}))
     refused = handoff.pull_from_queue(ana.pk)
@@ -134,7 +146,9 @@ def test_filter_skills(acme: Organization, make_conversation: Make, make_queue: 
     assert handoff.pull_from_queue(ana.pk).conversation is not None
 
 
-def test_filter_business_hours(acme: Organization, make_conversation: Make, make_queue: MakeQueue, ana: Membership) -> None:
+def test_filter_business_hours(
+    acme: Organization, make_conversation: Make, make_queue: MakeQueue, ana: Membership
+) -> None:
     yesterday = timezone.localtime() - timedelta(days=1)
     day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][(yesterday - timedelta(days=1)).weekday()]
     closed = Calendar.objects.create(
@@ -216,7 +230,9 @@ def test_take_over_silences_the_bot(make_conversation: Make, flow: Flow, ana: Me
     assert taken.runs.get().outcome == "taken_over"
 
 
-def test_the_notice_of_the_queue_is_what_the_customer_reads(make_conversation: Make, make_queue: MakeQueue) -> None:
+def test_the_notice_of_the_queue_is_what_the_customer_reads(
+    make_conversation: Make, make_queue: MakeQueue
+) -> None:
     queue = make_queue("s", handoff_notice="Já vamos te atender.")
     conversation = handoff.request_handoff(make_conversation().pk, queue_id=queue.pk)
     assert conversation.messages.get().text == "Já vamos te atender."

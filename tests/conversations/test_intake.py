@@ -83,7 +83,9 @@ def test_the_same_event_twice_is_one_message(twilio_channel: ChannelAccount) -> 
     assert (InboundEvent.objects.count(), Message.objects.count()) == (1, 1)
 
 
-def test_the_bare_twilio_address_finds_the_channel_by_what_the_body_says(twilio_channel: ChannelAccount) -> None:
+def test_the_bare_twilio_address_finds_the_channel_by_what_the_body_says(
+    twilio_channel: ChannelAccount,
+) -> None:
     fields = twilio.form()
     header = twilio.signature("http://127.0.0.1:8000/webhooks/twilio", fields)
     answer = Client().post("/webhooks/twilio", fields and _encoded(fields), "application/x-www-form-urlencoded",

@@ -101,7 +101,9 @@ def test_surely_not_handed_over_is_tried_again_up_to_the_limit(
     assert len(fake.requests()) == 4
 
 
-def test_retry_after_is_obeyed_and_costs_no_attempt(fake: FakeProvider, talk: Conversation, ana: Membership) -> None:
+def test_retry_after_is_obeyed_and_costs_no_attempt(
+    fake: FakeProvider, talk: Conversation, ana: Membership
+) -> None:
     fake.script([{"status": 429, "retry_after": 30}])
     message = send("oi", talk, ana)
     sending.drain(threads=1)
@@ -176,10 +178,15 @@ def test_a_person_may_send_an_unconfirmed_message_again(
 
 
 @pytest.mark.parametrize(
-    "order", [("sent", "delivered", "read"), ("read", "delivered", "sent"), ("delivered", "sent", "read", "sent")]
+    "order",
+    [("sent", "delivered", "read"), ("read", "delivered", "sent"), ("delivered", "sent", "read", "sent")],
 )
 def test_status_only_rises_in_any_order(
-    order: tuple[str, ...], fake: FakeProvider, talk: Conversation, ana: Membership, twilio_channel: ChannelAccount
+    order: tuple[str, ...],
+    fake: FakeProvider,
+    talk: Conversation,
+    ana: Membership,
+    twilio_channel: ChannelAccount,
 ) -> None:
     message = send("oi", talk, ana)
     sending.drain(threads=1)
@@ -204,7 +211,9 @@ def test_a_report_may_be_faster_than_the_answer(
     assert message.status == "delivered"
 
 
-def test_a_closed_window_is_checked_at_the_claim(fake: FakeProvider, talk: Conversation, ana: Membership) -> None:
+def test_a_closed_window_is_checked_at_the_claim(
+    fake: FakeProvider, talk: Conversation, ana: Membership
+) -> None:
     message = send("oi", talk, ana)
     Conversation.objects.update(last_inbound_at=timezone.now() - timedelta(hours=24))
     sending.drain(threads=1)
@@ -258,7 +267,9 @@ def test_a_message_can_be_withdrawn_until_it_is_handed_over(
         outbox.cancel(message.pk, actor=ana)
 
 
-def test_a_long_text_goes_out_in_parts_in_order(fake: FakeProvider, talk: Conversation, ana: Membership) -> None:
+def test_a_long_text_goes_out_in_parts_in_order(
+    fake: FakeProvider, talk: Conversation, ana: Membership
+) -> None:
     text = " ".join(f"palavra{n}" for n in range(400))
     message = send(text, talk, ana)
     sending.drain(threads=4)
@@ -310,7 +321,9 @@ def test_send_message_via_queue_keeps_its_published_shape(
 ) -> None:
     make_conversation(contact=None)
     phone = make_conversation("pending").contact.identities.get().value
-    answer = outbox.send_message_via_queue(phone, "Pedido enviado", twilio_channel.organization_id, priority=5)
+    answer = outbox.send_message_via_queue(
+        phone, "Pedido enviado", twilio_channel.organization_id, priority=5
+    )
     assert (answer["success"], answer["via_queue"]) == (True, True)
     sending.drain(threads=1)
     assert bodies(fake) == ["Pedido enviado"]

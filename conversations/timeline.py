@@ -1,0 +1,177 @@
+"""The ledger in words: what one line of it says to a person. Most lines say nothing and stay out of sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from conversations.models import CloseReason, Conversation, Event
+from queues.models import Priority
+
+GIVES = frozenset({"claim", "assign", "take_over", "hand_on"})  # lines after which an agent has it
+LINES_UP = frozenset({"enqueue", "requeue"})  # lines after which it waits in a queue
+HANDS_OVER = frozenset({"enqueue", "assign", "take_over"})  # lines at which people take over from the bot
+MOVES = GIVES | LINES_UP | {"start_bot", "release_to_bot", "close"}
+
+WHY = {
+    "no flow and no queue receives this channel": lazy("no flow and no queue receives this channel"),
+    "the hand-over found no active queue": lazy("the hand-over found no active queue"),
+    "no active queue": lazy("there is no active queue"),
+    "agent idle": lazy("the agent has not answered for a while"),
+    "waiting too long": lazy("the customer has been waiting too long"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence in the thread: which icon, which words, how loud."""
+
+    icon: str
+    text: str
+    css: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a line needs to know beyond itself: who has the conversation, and which lines came last."""
+
+    conversation: Conversation
+    viewer_id: Any
+    last_gift: int = 0
+    last_line_up: int = 0
+
+    def somebody(self, event: Event) -> str:
+        if event.actor_id is None:
+            return ""
+        return _("you") if event.actor_id == self.viewer_id else event.actor.name
+
+    def receiver(self, event: Event) -> str:
+        """The agent who got it: named by the line, else the one who has it when nothing happened since."""
+        if name := event.data.get("agent"):
+            return str(name)
+        agent = self.conversation.assigned_agent
+        if agent is None or event.seq != self.last_gift:
+            return ""
+        return _("you") if agent.pk == self.viewer_id else agent.name
+
+    def queue(self, event: Event) -> str:
+        if name := event.data.get("queue"):
+            return str(name)
+        queue = self.conversation.queue
+        return queue.name if queue and event.seq == self.last_line_up else ""
+
+    def priority(self, event: Event) -> str:
+        value = event.data.get("priority")
+        if value is None and event.seq == self.last_line_up:
+            value = self.conversation.queue_priority
+        known = dict(Priority.choices)
+        return str(known[value]) if value in known and value != Priority.NORMAL else ""
+
+
+def line_of(event: Event, story: Story) -> Line | None:
+    """What the thread shows for a line of the ledger; None when it says nothing to people."""
+    tell = TELLERS.get(event.type)
+    return tell(event, story) if tell else None
+
+
+def _flow_started(event: Event, story: Story) -> Line:
+    values = {"flow": event.data.get("flow", ""), "version": event.data.get("version", "")}
+    return Line("robot", _("Bot started: %(flow)s v%(version)s") % values)
+
+
+def _flow_failed(event: Event, story: Story) -> Line:
+    return Line("alert-triangle", _("The bot stopped with an error"), "bad")
+
+
+def _queued(event: Event, story: Story) -> Line:
+    """Into a line, by the bot, by a rule or by a colleague."""
+    queue, priority, who = story.queue(event), story.priority(event), story.somebody(event)
+    if who and queue:
+        text = _("Transferred to %(queue)s by %(who)s") % {"queue": queue, "who": who}
+    elif event.type == "requeue":
+        text = _("Back in the queue %(queue)s") % {"queue": queue} if queue else _("Back in the queue")
+    else:
+        text = _("Bot handed over to %(queue)s") % {"queue": queue} if queue else _("Waiting for an agent")
+    if priority:
+        text = _("%(text)s · priority %(priority)s") % {"text": text, "priority": priority}
+    return Line("robot" if event.type == "enqueue" and not who else "arrows-exchange", text)
+
+
+def _overflow(event: Event, story: Story) -> Line:
+    values = {"from": event.data.get("from", ""), "to": event.data.get("to", "")}
+    return Line("arrows-exchange", _("Queue %(from)s is full → overflow to %(to)s") % values)
+
+
+def _exhausted(event: Event, story: Story) -> Line:
+    text = _("No queue has room: waiting in %(queue)s all the same") % {"queue": event.data.get("queue", "")}
+    return Line("alert-triangle", text, "bad")
+
+
+def _claimed(event: Event, story: Story) -> Line:
+    who = story.somebody(event)
+    if event.cause == "pull":
+        return Line("user-plus", _("Pulled from the queue by %(who)s") % {"who": who})
+    return Line("user-plus", _("Taken from the queue by %(who)s") % {"who": who})
+
+
+def _assigned(event: Event, story: Story) -> Line:
+    to, who = story.receiver(event), story.somebody(event)
+    if to and who:
+        return Line("user-plus", _("Given to %(agent)s by %(who)s") % {"agent": to, "who": who})
+    return Line("user-plus", _("Given to %(agent)s") % {"agent": to} if to else _("Given to an agent"))
+
+
+def _taken_over(event: Event, story: Story) -> Line:
+    return Line(
+        "user-plus", _("Taken over by %(who)s") % {"who": story.somebody(event) or story.receiver(event)}
+    )
+
+
+def _released(event: Event, story: Story) -> Line:
+    who = story.somebody(event)
+    return Line(
+        "robot", _("Given back to the bot by %(who)s") % {"who": who} if who else _("Given back to the bot")
+    )
+
+
+def _closed(event: Event, story: Story) -> Line:
+    if who := story.somebody(event):
+        return Line("circle-check", _("Closed by %(who)s") % {"who": who})
+    reason = dict(CloseReason.choices).get(story.conversation.close_reason, "")
+    return Line("circle-check", _("Closed: %(reason)s") % {"reason": reason} if reason else _("Closed"))
+
+
+def _attention(event: Event, story: Story) -> Line:
+    why = event.data.get("why", "")
+    return Line("alert-triangle", _("Needs attention: %(why)s") % {"why": WHY.get(why, why)}, "warn")
+
+
+def _unsnoozed(event: Event, story: Story) -> Line:
+    return Line("clock-pause", _("Back from snooze"))
+
+
+def _retried(event: Event, story: Story) -> Line:
+    return Line("history", _("Sent again by %(who)s") % {"who": story.somebody(event)})
+
+
+TELLERS: Mapping[str, Callable[[Event, Story], Line]] = {
+    "flow_started": _flow_started,
+    "flow_failed": _flow_failed,
+    "enqueue": _queued,
+    "requeue": _queued,
+    "overflow": _overflow,
+    "overflow_exhausted": _exhausted,
+    "claim": _claimed,
+    "assign": _assigned,
+    "hand_on": _assigned,
+    "take_over": _taken_over,
+    "release_to_bot": _released,
+    "close": _closed,
+    "attention": _attention,
+    "unsnoozed": _unsnoozed,
+    "message_retried": _retried,
+}

@@ -1,0 +1,184 @@
+"""Pages of the inbox: the list, a conversation, older messages, files. They only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from accounts.models import Membership
+from accounts.roles import Action
+from channels_hub.models import MediaFile
+from conversations import frames, pages, selectors, thread
+from conversations.models import Conversation, ConversationQuerySet
+from conversations.moves import database_now
+from conversations.pages import View
+from queues.models import AgentProfile
+
+View_ = Callable[..., HttpResponse]
+INLINE = thread.INLINE_IMAGES | {
+    "audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm", "audio/x-wav",
+    "video/mp4", "video/webm", "video/ogg", "video/3gpp",
+}  # fmt: skip
+
+
+def for_members(action: Action = Action.READ_CONVERSATIONS) -> Callable[[View_], View_]:
+    """Only members who may do this; strangers are sent to the log-in, scripts are told 401."""
+
+    def decorate(view: View_) -> View_:
+        @wraps(view)
+        def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            member = request.member
+            if member is None:
+                if wants_json(request) or request.htmx:
+                    return JsonResponse({"code": "login_required"}, status=401)
+                return redirect_to_login(request.get_full_path())
+            if not member.may(action):
+                raise PermissionDenied
+            with timezone.override(ZoneInfo(member.organization.timezone)):
+                return view(request, *args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return request.path.startswith("/live/") or request.headers.get("Accept", "").startswith(
+        "application/json"
+    )
+
+
+def find(member: Membership, pk: UUID, visible: ConversationQuerySet | None = None) -> Conversation:
+    """A conversation this member may read, with what its page shows; 404 for every other."""
+    found = selectors.visible_to(member) if visible is None else visible
+    return get_object_or_404(found.select_related(*pages.RELATED, "flow"), pk=pk)
+
+
+# ---------------------------------------------------------------- pages
+@require_GET
+@for_members()
+def inbox(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
+    """The three panes; a click in the list fetches only what the open conversation changes."""
+    member = request.member
+    cursor = frames.current_cursor()  # before any row is read
+    now = database_now()
+    visible = selectors.visible_to(member)
+    context: dict[str, Any] = {"cursor": cursor, "member": member}
+    if pk:
+        context |= thread.context_of(find(member, pk, visible), member, now)
+    if request.htmx and request.htmx.target and "open" in request.htmx.target:
+        return render(request, "inbox/_open.html", context)
+    return render(request, "inbox/inbox.html", context | shell(request, visible, now))
+
+
+def shell(request: HttpRequest, visible: ConversationQuerySet, now: Any) -> dict[str, Any]:
+    """What surrounds an open conversation: the list, its counts and the agent's presence."""
+    member, view = request.member, view_of(request)
+    counted = pages.counts(visible, member)
+    if not request.GET.get("tab") and counted["mine"] == 0 and counted["queue"]:
+        view = View(tab="queue", q=view.q)
+    elif not request.GET.get("tab") and not member.may(Action.ANSWER):
+        view = View(tab="all", q=view.q)
+    return {
+        "view": view,
+        "counts": counted,
+        "listing": pages.listing(visible, member, view, now),
+        "profile": AgentProfile.objects.filter(member=member).first(),
+        "presences": AgentProfile.Presence.choices,
+    }
+
+
+def view_of(request: HttpRequest) -> View:
+    return View.of(request.GET.get("tab", ""), request.GET.get("q", ""))
+
+
+@require_GET
+@for_members()
+def rows(request: HttpRequest) -> HttpResponse:
+    """The next page of the list, or the list anew after a search or a tab change."""
+    member, view = request.member, view_of(request)
+    cursor = frames.current_cursor()
+    found = pages.listing(
+        selectors.visible_to(member), member, view, database_now(), key=request.GET.get("after", "")
+    )
+    return render(request, "inbox/_rows.html", {"listing": found, "view": view, "cursor": cursor})
+
+
+@require_GET
+@for_members()
+def earlier(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The page of messages before one; the button that asked for it is replaced."""
+    before = request.GET.get("before", "")
+    if not (before.isascii() and before.isdigit() and len(before) < 10):
+        raise Http404
+    conversation = find(request.member, pk)
+    reader = thread.Reader(conversation, request.member, database_now())
+    found = thread.log(reader, before=int(before))
+    return render(request, "inbox/_earlier.html", {"log": found, "conversation": conversation})
+
+
+@require_GET
+@for_members()
+def message(request: HttpRequest, pk: UUID, message_pk: UUID) -> HttpResponse:
+    """One bubble: asked again while its file is being fetched."""
+    conversation = find(request.member, pk)
+    found = get_object_or_404(thread.messages_of(conversation), pk=message_pk)
+    reader = thread.Reader(conversation, request.member, database_now())
+    return render(request, "inbox/_item.html", {"item": reader.bubble(found)})
+
+
+# ---------------------------------------------------------------- live
+@require_GET
+@for_members()
+def live_sync(request: HttpRequest) -> HttpResponse:
+    """The same frames as the socket's, for pages whose socket does not open."""
+    opened = request.GET.get("open", "")
+    try:
+        open_pk = UUID(opened) if opened else None
+    except ValueError:
+        open_pk = None
+    frame = frames.frames_since(request.member, request.GET.get("since", ""), view_of(request), open_pk)
+    return JsonResponse(frame, headers={"Cache-Control": "no-store"})
+
+
+# ---------------------------------------------------------------- files
+@require_GET
+@for_members()
+def media(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A file of a conversation the member may read. Only what cannot run is shown, the rest is a download."""
+    seen = selectors.visible_to(request.member)
+    file = MediaFile.objects.filter(pk=pk, state=MediaFile.State.OK).filter(pk__in=_files_of(seen)).first()
+    if file is None:
+        raise Http404
+    try:
+        handle = file.file.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    inline = file.mime in INLINE
+    response = FileResponse(
+        handle,
+        as_attachment=not inline,
+        filename=file.filename or f"{file.kind}-{str(file.pk)[-6:]}",
+        content_type=file.mime if inline else "application/octet-stream",
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, max-age=86400, immutable"
+    response._csp_replace = {"default-src": ["'none'"], "sandbox": [""], "media-src": ["'self'"]}
+    return response
+
+
+def _files_of(visible: ConversationQuerySet) -> Any:
+    """Ids of the files in conversations; agents may look back into their customers' earlier ones."""
+    return (
+        visible.filter(messages__attachments__isnull=False).order_by().values("messages__attachments__media")
+    )
