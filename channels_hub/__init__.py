@@ -1,0 +1,1 @@
+"""Doors to the platforms: accounts, adapters, raw inbox, media, the one outgoing HTTP client."""

@@ -1,0 +1,1 @@
+"""One module per platform that needs no models of its own."""

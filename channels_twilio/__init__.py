@@ -1,0 +1,1 @@
+"""Twilio as a channel: WhatsApp today, SMS beside it."""
