@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Count
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -198,7 +199,7 @@ def _destinations(conversation: Conversation) -> dict[str, Any]:
     )
     waiting = handoff.waiting_in([q.pk for q in queues])
     agents = AgentProfile.objects.filter(member__is_active=True).select_related("member__user")
-    loads = selectors_loads()
+    loads = _loads()
     departments = {q.department_id: q.department for q in queues}
     return {
         "queues": [(q, waiting.get(q.pk, 0)) for q in queues],
@@ -215,13 +216,10 @@ def _destinations(conversation: Conversation) -> dict[str, Any]:
 ORDER = {"online": 0, "busy": 1, "away": 2, "offline": 3}
 
 
-def selectors_loads() -> dict[UUID, int]:
+def _loads() -> dict[UUID, int]:
     """Open conversations per agent: what stands beside each name."""
-    rows = Conversation.objects.filter(state=State.HUMAN_HANDOFF, snoozed_until__isnull=True)
-    loads: dict[UUID, int] = {}
-    for agent_id in rows.values_list("assigned_agent_id", flat=True):
-        loads[agent_id] = loads.get(agent_id, 0) + 1
-    return loads
+    rows = Conversation.objects.filter(state=State.HUMAN_HANDOFF, snoozed_until__isnull=True).order_by()
+    return {r["assigned_agent"]: r["n"] for r in rows.values("assigned_agent").annotate(n=Count("pk"))}
 
 
 @require_http_methods(["GET", "POST"])

@@ -90,7 +90,7 @@ def _look(pk: UUID, timed_out: str) -> Snapshot | None:
         .prefetch_related("attachments__media")
         .order_by("seq")
     )
-    run = conversation.runs.select_related("version").filter(ended_at__isnull=True).first()
+    run = conversation.runs.select_related("version").defer("version__document").filter(ended_at=None).first()
     fresh = run is not None and run.state is None
     if not unheard and not timed_out and not fresh:
         return None

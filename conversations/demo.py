@@ -19,10 +19,12 @@ from django_scopes import scope, scopes_disabled
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from channels_hub.contract import Address, Choice, Identity, InboundEvent, Kind, Thread
+from channels_hub.contract import Delivery as Report
+from channels_hub.contract import State as DeliveryState
 from channels_hub.models import ChannelAccount
 from channels_hub.simulator import services as phones
-from conversations import bot, handoff, intake, outbox
-from conversations.models import Conversation, Reception
+from conversations import bot, handoff, intake, outbox, sending
+from conversations.models import Conversation, Delivery, Reception
 from conversations.moves import database_now
 from flows import demo as flow_demo
 from flows import services as flows
@@ -182,7 +184,7 @@ class Customer:
 
 
 def _conversations(channel: ChannelAccount, agent: Membership) -> None:
-    """One with the bot, one waiting with its context, one that Ana answers: by the verbs that customers meet."""
+    """One with the bot, one waiting with its context, one that Ana answers; all by the real verbs."""
     carla = Customer("Carla Dias", "+5511987650001")
     _hears(channel, carla, "Oi, meu pedido ainda não chegou")
     _hears(channel, carla, "Acompanhar pedido", option="pedido")
@@ -195,9 +197,8 @@ def _conversations(channel: ChannelAccount, agent: Membership) -> None:
     _hears(channel, pedro, "Bom dia")
     waiting = _hears(channel, pedro, "Falar com atendente", option="humano")
     handoff.claim(waiting, agent_id=agent.pk)
-    outbox.reply(
-        waiting, agent=agent, text="Bom dia, Pedro! Aqui é a Ana. Em que posso ajudar?", client_id="demo-1"
-    )
+    outbox.reply(waiting, agent=agent, text="Bom dia, Pedro! Aqui é a Ana. Em que posso ajudar?")
+    _arrives(channel, waiting, DeliveryState.DELIVERED)
 
 
 def _hears(channel: ChannelAccount, who: Customer, text: str, *, option: str = "") -> UUID:
@@ -221,7 +222,16 @@ def _hears(channel: ChannelAccount, who: Customer, text: str, *, option: str = "
         .get()
     )
     bot.take_turn(pk)
+    _arrives(channel, pk, DeliveryState.READ)
     return pk
+
+
+def _arrives(channel: ChannelAccount, pk: UUID, state: DeliveryState) -> None:
+    """What the desk said so far is history: reported by the platform, not sent again by the first worker."""
+    written = Delivery.objects.filter(conversation_id=pk, status=DeliveryState.PENDING)
+    for delivery_id in list(written.values_list("pk", flat=True)):
+        report = Report(f"SM{delivery_id.hex}", state, database_now(), client_ref=str(delivery_id))
+        sending.apply_report(channel, report)
 
 
 def exists() -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django_scopes import scope
 
 from accounts.models import IdempotencyKey, Organization
+from channels_hub import media
 from channels_hub.models import InboundEvent
 from conversations.moves import database_now
 
@@ -15,7 +16,7 @@ KEYS_KEPT = timedelta(days=9)  # Meta repeats for 7 days; a body may go earlier,
 
 
 def drop_old_raw_bodies() -> int:
-    """Delete raw inbox rows past the limit (never before 9 days) and idempotency answers past 24 hours."""
+    """Delete raw inbox rows past the limit (never before 9 days) and idempotency answers past 24 hours; tidy the media store."""
     now, dropped = database_now(), 0
     for organization in Organization.objects.all():
         kept = max(timedelta(days=organization.raw_retention_days), KEYS_KEPT)
@@ -25,4 +26,5 @@ def drop_old_raw_bodies() -> int:
             )
             dropped += old.delete()[0]
             IdempotencyKey.objects.filter(created_at__lt=now - ANSWERS_KEPT).delete()
+    media.sweep_orphans()
     return dropped

@@ -58,6 +58,7 @@ class Chip:
     text: str
     since: str = ""  # counts up from here, in the page
     until: str = ""  # counts down to here
+    label: str = ""  # stands before a time that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +324,8 @@ def window_chip(window: Window, now: datetime) -> Chip | None:
     if window.closes_at is None:
         return None
     css = "warn" if window.closes_at - now < SOON else "ok"
-    text = _("Window %(left)s") % {"left": left_text(window.closes_at - now)}
-    return Chip(css, "clock-pause", text, until=window.closes_at.isoformat())
+    left = left_text(window.closes_at - now)
+    return Chip(css, "clock-pause", left, until=window.closes_at.isoformat(), label=_("Window"))
 
 
 def clock_text(span: timedelta) -> str:

@@ -126,6 +126,7 @@ class Item:
     code: str = ""
     reason: str = ""
     can_retry: bool = False
+    unsure: bool = False  # nobody knows whether it arrived
     quote_who: str = ""
     quote: str = ""
     media: Sequence[Media] = ()
@@ -224,6 +225,7 @@ class Reader:
         mine = self.conversation.assigned_agent_id == self.member.pk or self.member.may(Action.REPLAY)
         return {
             "broken": FAILED[message.status],
+            "unsure": message.status == "unknown",
             "code": code if code not in REASONS or code.isdigit() else "",
             "reason": REASONS.get(code) or message.error_detail,
             "can_retry": mine and self.member.may(Action.ANSWER) and message.status != "cancelled",
@@ -335,7 +337,7 @@ def variable_facts(conversation: Conversation) -> list[tuple[str, str]]:
     return [
         (str(name), str(value)[:200])
         for name, value in conversation.known_variables.items()
-        if value not in (None, "", [], {}) and not str(name).startswith("_")
+        if value not in (None, "", [], {}) and not str(name).startswith("_") and name != "trigger"
     ]
 
 

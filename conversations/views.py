@@ -111,7 +111,9 @@ def rows(request: HttpRequest) -> HttpResponse:
     found = pages.listing(
         selectors.visible_to(member), member, view, database_now(), key=request.GET.get("after", "")
     )
-    return render(request, "inbox/_rows.html", {"listing": found, "view": view, "cursor": cursor})
+    response = render(request, "inbox/_rows.html", {"listing": found, "view": view})
+    response.headers["X-Cursor"] = cursor
+    return response
 
 
 @require_GET
@@ -173,7 +175,7 @@ def media(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, max-age=86400, immutable"
-    response._csp_replace = {"default-src": ["'none'"], "sandbox": [""], "media-src": ["'self'"]}
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; media-src 'self'; img-src 'self'"
     return response
 
 

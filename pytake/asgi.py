@@ -17,9 +17,12 @@ wsgi = get_wsgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import get_resolver, path  # noqa: E402
 
 from conversations.consumers import InboxConsumer  # noqa: E402
+
+# The first request must not wait until every view is imported.
+get_resolver().reverse_dict  # noqa: B018
 
 application = ProtocolTypeRouter(
     {

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from channels_hub.views import public_media
 from conversations.webhooks import ChannelWebhook
 from pytake import health
 
@@ -23,6 +24,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("language/", set_language, name="set-language"),
     # Machines
+    path("media/<str:token>/", public_media, name="public-media"),
     path("api/v1/", include("pytake.api_urls")),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--password", default="", help="of all demo users (default: PYTAKE_DEMO_PASSWORD)")
+        parser.add_argument("--password", default="", help="of all demo users; default: PYTAKE_DEMO_PASSWORD")
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = options["password"] or settings.PYTAKE_DEMO_PASSWORD
