@@ -20,6 +20,7 @@ from pytake.home import RunLock
 from pytake.trouble import Trouble, from_oserror, from_output
 
 DEFAULT_PORT = 8000
+VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "BIND", "PUBLIC_URL", "INTERNAL_URL", "DEBUG")
 LOOPBACK = "127.0.0.1"
 ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104
 NOT_RUNNING = (
@@ -181,7 +182,7 @@ def _count(name: str, *, default: int) -> int:
 def _export_home() -> Path:
     place = home.locate()
     os.environ["PYTAKE_HOME"] = str(place)
-    for name in ("DATABASE_URL", "REDIS_URL", "PORT", "BIND", "PUBLIC_URL"):
+    for name in VARIABLES:
         if not os.environ.get(name):
             os.environ.pop(name, None)  # an empty line of .env means "not set"
     home.export_secrets(place)

@@ -1,0 +1,127 @@
+"""What the doctor finds, and that it says what to do."""
+
+import http.server
+import io
+import threading
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from pytake.management.commands import doctor
+from pytake.management.commands.doctor import Level
+from tests.startup.conftest import free_port
+
+
+def levels(findings) -> list[Level]:
+    return [finding.level for finding in findings]
+
+
+def test_an_address_of_this_machine_is_only_good_for_a_trial(settings):
+    settings.PUBLIC_URL = "http://127.0.0.1:8000"
+
+    first = next(doctor.environment())
+
+    assert first.level is Level.WARNING
+    assert first.advice
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "subject"),
+    [("SECRET_KEY", "short", "SECRET_KEY"), ("PYTAKE_FIELD_KEYS", ["no key"], "field keys")],
+)
+def test_a_weak_or_broken_secret_is_wrong(settings, name, value, subject):
+    setattr(settings, name, value)
+
+    assert subject in [found.subject for found in doctor.environment() if found.level is Level.WRONG]
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o600, Level.OK), (0o644, Level.WRONG)])
+def test_secrets_that_others_can_read_are_wrong(settings, tmp_path, mode, level):
+    settings.PYTAKE_HOME = tmp_path
+    (tmp_path / "secrets.json").write_text("{}")
+    (tmp_path / "secrets.json").chmod(mode)
+
+    assert levels(doctor.secrets_file()) == [level]
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(5_000_000_000, Level.OK), (500_000_000, Level.WARNING), (1_000, Level.WRONG)]
+)
+def test_a_disk_that_fills_up_is_told_before_it_is_full(monkeypatch, free, level):
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+
+    assert levels(doctor.disk()) == [level]
+
+
+def test_a_web_that_does_not_answer_is_wrong(settings):
+    settings.INTERNAL_URL = f"http://127.0.0.1:{free_port()}"
+
+    assert levels(doctor.web()) == [Level.WRONG]
+
+
+def test_another_program_on_our_port_is_wrong(settings):
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    settings.INTERNAL_URL = f"http://127.0.0.1:{server.server_port}"
+
+    found = list(doctor.web())
+    server.server_close()
+
+    assert levels(found) == [Level.WRONG]
+    assert "another program" in found[0].advice.lower()
+
+
+def test_a_redis_that_is_away_is_wrong_and_said_at_once(settings):
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+
+    assert levels(doctor.broker()) == [Level.WRONG]
+
+
+def test_the_redis_of_this_run_answers():
+    assert Level.WRONG not in levels(doctor.broker())
+
+
+@pytest.mark.django_db
+def test_a_migrated_database_is_fine():
+    assert levels(doctor.database()) == [Level.OK]
+
+
+@pytest.mark.django_db
+def test_missing_migrations_are_wrong(monkeypatch):
+    monkeypatch.setattr(doctor.MigrationExecutor, "migration_plan", lambda *args: ["one", "two"])
+
+    found = list(doctor.database())
+
+    assert levels(found) == [Level.WRONG]
+    assert "2 migrations" in found[0].text
+
+
+@pytest.mark.django_db
+def test_an_empty_desk_is_not_late():
+    found = {finding.subject: finding.level for finding in doctor.work()}
+
+    assert (found["inbox"], found["outbox"], found["deadlines"]) == (Level.OK, Level.OK, Level.OK)
+
+
+def test_work_that_waits_too_long_is_wrong():
+    assert doctor._lag("outbox", 59).level is Level.OK
+    assert doctor._lag("outbox", 61).level is Level.WRONG
+
+
+@pytest.mark.parametrize(("age", "level"), [(None, Level.WARNING), (10, Level.OK), (400, Level.WARNING)])
+def test_a_clock_that_stands_still_is_told(age, level):
+    assert doctor._beat(age).level is level
+
+
+@pytest.mark.django_db
+def test_the_command_fails_when_something_is_wrong_and_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(doctor.app.control, "ping", lambda timeout: [])
+    output = io.StringIO()
+
+    with pytest.raises(CommandError, match="need you"):
+        call_command("doctor", stdout=output)
+
+    assert "none answers" in output.getvalue()
+    assert "manage.py up" in output.getvalue()
