@@ -21,7 +21,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from accounts.admin_base import TenantAdmin, TenantForm, asks, refused, told
+from accounts.admin_base import TenantAdmin, TenantForm, asks, col, refused, told
 from accounts.roles import Action
 from channels_hub import registry
 from channels_hub.contract import Adapter
@@ -154,14 +154,18 @@ class ChannelAdmin(TenantAdmin):
     view_action = Action.READ_CHANNELS
     change_action = Action.EDIT_CHANNELS
     addable = True
-    list_display = ("name", "kind_name", "address", "is_active", "health_label", "last_inbound_at")
+    heard = col("last_inbound_at", gettext_lazy("Last heard from"))
+    health_fields = (
+        col("health", gettext_lazy("Health")),
+        col("health_detail", gettext_lazy("What is wrong")),
+        col("health_at", gettext_lazy("As of")),
+        heard,
+    )
+    list_display = ("name", "kind_name", "address", "is_active", "health_label", heard)
     list_filter = ("is_active", "health")
     search_fields = ("name", "address")
     ordering = ("name", "id")
-    readonly_fields = (
-        "kind_name", "webhook", "secrets_set", "health_label", "health_detail", "health_at",
-        "last_inbound_at",
-    )  # fmt: skip
+    readonly_fields = ("kind_name", "webhook", "secrets_set", *health_fields)
     actions_detail = ("check_connection",)
 
     # ------------------------------------------------------------------ form
@@ -177,10 +181,7 @@ class ChannelAdmin(TenantAdmin):
             return [(None, {"fields": ("kind", "name", "address")})]
         fieldsets = [
             (None, {"fields": ("name", "kind_name", "address", "is_active", "webhook")}),
-            (
-                gettext_lazy("Health"),
-                {"fields": ("health_label", "health_detail", "health_at", "last_inbound_at")},
-            ),
+            (gettext_lazy("Health"), {"fields": self.health_fields}),
         ]
         if not self.has_change_permission(request, obj):
             return [*fieldsets, (gettext_lazy("Secrets"), {"fields": ("secrets_set",)})]
@@ -244,7 +245,7 @@ class ChannelAdmin(TenantAdmin):
         adapter = adapter_of(account)
         return adapter.label if adapter else account.kind
 
-    @display(description=gettext_lazy("Webhook address to enter at the platform"))
+    @display(description=gettext_lazy("Webhook address"))
     def webhook(self, account: ChannelAccount) -> str:
         return account.webhook_url() if adapter_of(account) else "-"
 
