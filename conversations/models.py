@@ -17,30 +17,10 @@ from accounts.tenancy import TenantModel
 from channels_hub.models import ChannelAccount, MediaFile
 from contacts.models import Contact, Identity
 from conversations.fsm import verb
+from conversations.states import OPEN_STATES, CloseReason, State
 from conversations.xid import TransactionIdField
 from flows.models import Flow, FlowVersion
 from queues.models import Priority, Queue
-
-
-class State(models.TextChoices):
-    PENDING = "pending", _("pending")  # the contact wrote, nothing handled it yet
-    BOT = "bot", _("bot")
-    QUEUED = "queued", _("queued")
-    HUMAN_HANDOFF = "human_handoff", _("with an agent")
-    CLOSED = "closed", _("closed")
-
-
-OPEN_STATES = (State.PENDING, State.BOT, State.QUEUED, State.HUMAN_HANDOFF)
-
-
-class CloseReason(models.TextChoices):
-    AGENT = "agent", _("closed by an agent")
-    BOT_DONE = "bot_done", _("finished by the bot")
-    EXPIRED = "expired", _("the customer stopped answering the bot")
-    ABANDONED = "abandoned", _("gave up waiting")
-    SPAM = "spam", _("spam")
-    MERGED = "merged", _("merged")
-    ERASED = "erased", _("erased")
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
