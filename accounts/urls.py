@@ -1,5 +1,12 @@
-"""Pages of this app."""
+"""Pages of this app: the way in, the way out, and what a person prefers."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("login/", views.log_in, name="login"),
+    path("logout/", views.log_out, name="logout"),
+    path("preferences/", views.preferences, name="preferences"),
+]

@@ -199,8 +199,9 @@ class ChannelAdmin(TenantAdmin):
         return () if obj is None else self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: ChannelAccount, form: Any, change: bool) -> None:
-        if not change and adapter_of(obj).required_secrets:
-            obj.is_active = False  # until its secrets are there
+        adapter = adapter_of(obj)
+        if not change and adapter and adapter.required_secrets:
+            obj.is_active = False  # until they are there
         super().save_model(request, obj, form, change)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:

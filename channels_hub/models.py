@@ -20,8 +20,9 @@ from channels_hub.simulated import SimMessage, SimPhone
 from channels_hub.vocabulary import InboundEvent as Event
 from channels_hub.vocabulary import MediaRef, RawRequest
 
-
-__all__ = ["ChannelAccount", "InboundEvent", "MediaFile", "SimMessage", "SimPhone", "hashed", "random_public_id"]
+__all__ = [
+    "ChannelAccount", "InboundEvent", "MediaFile", "SimMessage", "SimPhone", "hashed", "random_public_id",
+]  # fmt: skip
 
 
 def random_public_id() -> str:

@@ -23,7 +23,7 @@ from django_fsm import TransitionNotAllowed
 
 from accounts.models import Membership
 from accounts.roles import Action
-from conversations import frames, handoff, outbox, pages, selectors, thread
+from conversations import around, frames, handoff, outbox, pages, selectors, thread
 from conversations.models import Conversation, State
 from conversations.moves import database_now, writing
 from conversations.views import find, for_members, wants_json
@@ -102,11 +102,13 @@ def shown(request: HttpRequest, pk: UUID | None) -> HttpResponse:
     url = reverse("inbox-thread", args=[pk]) if pk and visible.filter(pk=pk).exists() else reverse("inbox")
     if not request.htmx:
         return redirect(url)
-    context: dict[str, Any] = {"cursor": frames.current_cursor(), "member": request.member}
+    cursor, now = frames.here_and_now()
+    context: dict[str, Any] = {"cursor": cursor, "member": request.member}
     if url != reverse("inbox"):
-        context |= thread.context_of(find(request.member, pk, visible), request.member, database_now())
+        context |= around.context_of(find(request.member, pk, visible), request.member, now)
     response = render(request, "inbox/_open.html", context)
-    response.headers |= {"HX-Retarget": "#open", "HX-Reswap": "outerHTML", "HX-Push-Url": url}
+    for name, value in {"HX-Retarget": "#open", "HX-Reswap": "outerHTML", "HX-Push-Url": url}.items():
+        response.headers[name] = value
     return response
 
 

@@ -1,4 +1,4 @@
-"""Carries out what the flow engine decides: one turn answers everything the contact wrote since the last one."""
+"""Carries out what the flow engine decides: one turn answers all that was written since the last one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _look(pk: UUID, timed_out: str) -> Snapshot | None:
 
 
 def _receive(seen: Snapshot) -> None:
-    """First contact: the flow that a trigger or the channel names, else its queue, else a supervisor looks."""
+    """First contact: the flow that a trigger or the channel names, else its queue, else a supervisor."""
     text = " ".join(message.text for message in seen.unheard if message.text)
     reception = Reception.objects.filter(channel=seen.conversation.channel).first()
     flow, trigger = _flow_for(text, seen.conversation.channel_id, reception)
@@ -198,7 +198,7 @@ def _commit(
     flow: Flow | None = None,
     trigger: str = "",
 ) -> None:
-    """One transaction: messages, run state, hand-over. Queues and agents are locked before the conversation."""
+    """One transaction: messages, run state, hand-over. Queues and agents are locked first."""
     with transaction.atomic():
         turn, place = _find_place(seen, turn, document, now)
         with moving(seen.conversation.pk, cause="bot", now=now) as conversation:
@@ -356,7 +356,7 @@ def _agent_place(email: str) -> tuple[handoff.Target | None, str]:
 
 
 def _fallback(seen: Snapshot) -> handoff.Target | None:
-    """Nobody may be lost because a flow names a queue that is gone: the channel's queue, else the first active."""
+    """Nobody may be lost over a queue that is gone: the channel's own queue, else the first active."""
     reception = Reception.objects.filter(channel=seen.conversation.channel).first()
     queue_id = reception.default_queue_id if reception else None
     if queue_id is None:

@@ -45,7 +45,7 @@ def window_of(conversation: Conversation, now: datetime) -> Window:
 def can_send(
     conversation: Conversation, *, human: bool = False, template: bool = False, now: datetime
 ) -> Verdict:
-    """Consent, block, channel and window, in this order. Asked before a message is written and in the claim."""
+    """Block, consent, channel, address, window. Asked before a message is written and again in the claim."""
     window = window_of(conversation, now)
     contact = conversation.contact
     if contact.blocked_at:

@@ -1,8 +1,8 @@
 """The socket of the inbox: a doorbell, a cursor and frames.
 
-The channel layer only says "look"; what happened is read from the ledger with the viewer's rights. One hub per
-process listens to the layer for all its sockets and looks into the database once a second, so that pages stay
-live when Redis is away.
+The channel layer only says "look"; what happened is read from the ledger with the viewer's rights. One hub
+per process listens to the layer for all its sockets and looks into the database once a second, so that pages
+stay live when Redis is away.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ async def _stop(tasks: list[asyncio.Task[None]]) -> None:
 
 # ---------------------------------------------------------------- one socket
 class InboxConsumer(AsyncWebsocketConsumer):
-    """A page of the inbox. It holds a cursor and nothing else that could grow: a slow reader just reads later."""
+    """A page of the inbox. It holds a cursor and nothing that could grow: a slow reader just reads later."""
 
     channel_layer_alias = None  # the hub listens for everybody
     member: Membership
@@ -238,7 +238,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
 
     # -------------------------------------------------- who
     async def _member(self) -> Membership | None:
-        """The membership behind the session as it is now; None for strangers and for those who may not read."""
+        """The membership behind the session as it is now; None for strangers and who may not read."""
         session = self.scope.get("session")
         if session is None or not session.session_key:
             return None

@@ -2,7 +2,7 @@
 
 A cursor is "xid.id": everything before it was committed and is on the page. Only rows of transactions older
 than every running one are read, in the order (xid, id), so nothing that commits late is ever missed. Every op
-replaces by DOM id: seeing one twice is harmless, which is why the same frames serve socket, fetch and catch-up.
+replaces by DOM id: seeing one twice is harmless, so the same frames serve socket, fetch and catch-up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from django.utils.translation import gettext as _
 from django_scopes import scope
 
 from accounts.models import Membership
-from conversations import pages, selectors, thread, timeline
+from conversations import around, pages, selectors, thread, timeline
 from conversations.models import Conversation, ConversationQuerySet
 from conversations.moves import database_now
 from conversations.pages import View
@@ -56,11 +57,16 @@ class Told:
 
 
 # ---------------------------------------------------------------- cursors
-def current_cursor() -> str:
-    """Where a page stands that is read after this call. Take it before the rows, never after."""
+def here_and_now() -> tuple[str, datetime]:
+    """The cursor of a page that is read after this call, and the time. Never take it after the rows."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-        return f"{cursor.fetchone()[0]}.0"
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, clock_timestamp()")
+        xmin, now = cursor.fetchone()
+        return f"{xmin}.0", now
+
+
+def current_cursor() -> str:
+    return here_and_now()[0]
 
 
 def parsed(cursor: str) -> tuple[int, int] | None:
@@ -87,10 +93,10 @@ def frames_since(
     open_conversation: UUID | None = None,
     limit: int = LIMIT,
 ) -> dict[str, Any]:
-    """{"cursor", "kind", "events", "ops"} after `cursor`, or {"reset": true} when the page is better fetched anew.
+    """{"cursor", "kind", "events", "ops"} after `cursor`, or {"reset": true}: fetch the page anew.
 
-    Each op is {"op": "upsert"|"top"|"remove"|"text"|"morph", "target", "scope", "seq", "html"}. What the member
-    may see is asked now, not when the event happened.
+    Each op is {"op": "upsert"|"top"|"remove"|"text"|"morph", "target", "scope", "seq", "html"}. What the
+    member may see is asked now, not when the event happened.
     """
     at = parsed(cursor)
     if at is None:
@@ -174,7 +180,7 @@ def _items(reader: thread.Reader, told: Sequence[Told]) -> list[thread.Item]:
     if seqs:
         # From the first of them on, so that the latest line of a kind is known to be the latest.
         events = thread.ledger(reader.conversation, Q(seq__gte=min(seqs)))
-        wanted = set(seqs) | {min(seqs) + 0.5}
+        wanted = set(seqs)
         handed = any(line.type in timeline.HANDS_OVER | {"claim"} for line in told)
         found = thread.others(reader, events, newest=True)
         items += [item for item in found if item.seq in wanted or (item.kind == "summary" and handed)]
@@ -189,9 +195,9 @@ def _around(reader: thread.Reader, told: Sequence[Told]) -> list[dict[str, Any]]
     c, member, now = reader.conversation, reader.member, reader.now
     context = {
         "conversation": c,
-        "head": thread.header_of(c, member, now),
-        "composer": thread.composer_of(c, member, now),
-        "rights": thread.rights_of(c, member),
+        "head": around.header_of(c, member, now),
+        "composer": around.composer_of(c, member, now),
+        "rights": around.rights_of(c, member),
         "mine": c.assigned_agent_id == member.pk,
     }
     ops = [
@@ -199,7 +205,7 @@ def _around(reader: thread.Reader, told: Sequence[Told]) -> list[dict[str, Any]]
         for name in ("head", "composer")
     ]
     if types & timeline.MOVES:
-        context["panel"] = thread.panel_of(c, reader)
+        context["panel"] = around.panel_of(c, reader)
         ops.append(
             op("morph", "panel", render_to_string("inbox/_panel.html", context), scope=c.pk, seq=c.seq)
         )

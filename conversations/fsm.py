@@ -1,5 +1,4 @@
-"""The state machine's verbs: a django-fsm transition that only works inside `moving()` and writes its own line
-in the ledger."""
+"""The state machine's verbs: transitions that work only inside `moving()` and write their own ledger line."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ KEYS_KEPT = timedelta(days=9)  # Meta repeats for 7 days; a body may go earlier,
 
 
 def drop_old_raw_bodies() -> int:
-    """Delete raw inbox rows past the limit (never before 9 days) and idempotency answers past 24 hours; tidy the media store."""
+    """Drop raw rows past the limit (never before 9 days) and idempotent answers; tidy the media store."""
     now, dropped = database_now(), 0
     for organization in Organization.objects.all():
         kept = max(timedelta(days=organization.raw_retention_days), KEYS_KEPT)

@@ -75,7 +75,7 @@ CHECKS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "queue_limits",
-        "No queue holds more than its places, but for those flagged because there was no room anywhere (I-12).",
+        "No queue holds more than its places, but for those flagged: no room anywhere (I-12).",
         """
         SELECT q.id FROM queues_queue q
         JOIN conversations_conversation c ON c.queue_id = q.id AND c.state = 'queued'
@@ -107,7 +107,7 @@ CHECKS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "nobody_is_forgotten",
-        "Every open conversation has an agent, a queue or a deadline, or a line that calls for a supervisor (I-15).",
+        "Every open conversation has an agent, a queue, a deadline or a call for a supervisor (I-15).",
         """
         SELECT c.id FROM conversations_conversation c
         WHERE c.state IN ('pending', 'bot')
@@ -154,8 +154,9 @@ CHECKS: tuple[Invariant, ...] = (
          AND (earlier.seq, earlier.part) < (later.seq, later.part)
         WHERE later.status IN ('processing', 'queued', 'sent', 'delivered', 'read')
           AND earlier.status IN ('pending', 'retrying')
-          AND NOT EXISTS (SELECT 1 FROM conversations_event e WHERE e.conversation_id = earlier.conversation_id
-                          AND e.type = 'message_retried' AND e.data ->> 'message' = earlier.message_id::text)
+          AND NOT EXISTS (SELECT 1 FROM conversations_event e
+                          WHERE e.conversation_id = earlier.conversation_id AND e.type = 'message_retried'
+                            AND e.data ->> 'message' = earlier.message_id::text)
         """,
     ),
     Invariant(
@@ -182,7 +183,8 @@ def findings() -> Iterator[Finding]:
     """The invariants that do not hold, each with its first offenders. Looks across all organizations."""
     for invariant in CHECKS:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) OVER (), id::text FROM ({invariant.sql}) x(id) LIMIT 5")  # noqa: S608
+            offenders = f"SELECT count(*) OVER (), id::text FROM ({invariant.sql}) x(id) LIMIT 5"  # noqa: S608
+            cursor.execute(offenders)
             rows = cursor.fetchall()
         if rows:
             yield Finding(invariant, rows[0][0], tuple(row[1] for row in rows))

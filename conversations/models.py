@@ -84,9 +84,9 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
 
     # What `moves` writes back; a protected state is saved only there.
     MOVED = (
-        "state", "flow", "bot_epoch", "fence_seq", "heard_seq", "identity", "queue", "queue_priority", "queued_at",
-        "waited_seconds", "assigned_agent", "assigned_at", "handoff_at", "first_response_at", "closed_at",
-        "close_reason", "snoozed_until", "seq", "unread", "last_message_at", "last_inbound_at",
+        "state", "flow", "bot_epoch", "fence_seq", "heard_seq", "identity", "queue", "queue_priority",
+        "queued_at", "waited_seconds", "assigned_agent", "assigned_at", "handoff_at", "first_response_at",
+        "closed_at", "close_reason", "snoozed_until", "seq", "unread", "last_message_at", "last_inbound_at",
         "last_activity_at", "preview", "preview_sender", "extra_data",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The only door through which a conversation changes: lock it, let the caller act, write, record, announce."""
+"""The only door through which a conversation changes: lock, let the caller act, write, record, announce."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from conversations.models import Conversation
 def open_conversation(
     channel: ChannelAccount, contact: Contact, identity: Identity, *, now: datetime
 ) -> UUID:
-    """The id of the open conversation. The partial unique index decides between simultaneous first messages."""
+    """The id of the open conversation. A partial unique index decides between simultaneous first messages."""
     known = Conversation.objects.open().filter(channel=channel, contact=contact).values_list("pk", flat=True)
     if pk := known.first():
         return pk

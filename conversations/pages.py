@@ -313,7 +313,15 @@ def _window_chips(c: Conversation, now: datetime) -> list[Chip]:
     if window.mode not in (WindowMode.OPEN, WindowMode.HUMAN_ONLY):
         return [Chip("bad", "lock", _("Window closed"))]
     if window.closes_at and window.closes_at - now < SOON:
-        return [Chip("warn", "lock", left_text(window.closes_at - now), until=window.closes_at.isoformat())]
+        return [
+            Chip(
+                "warn",
+                "lock",
+                left_text(window.closes_at - now),
+                until=window.closes_at.isoformat(),
+                label=_("Window closes in"),
+            )
+        ]
     return []
 
 

@@ -108,7 +108,7 @@ def _drain_thread(limit: int) -> int:
 
 
 def claim() -> Claimed | UUID | None:
-    """Take one due delivery: Claimed to hand over, its id when it was refused just now, None when none is due."""
+    """Take one due delivery: Claimed to hand over, its id when it was refused now, else None."""
     attempt = uuid4()
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -192,7 +192,7 @@ def _call(row: Claimed) -> SendResult:
 
 
 def settle(row: Claimed, result: SendResult) -> None:
-    """Record how the attempt ended, unless a status report was faster or the lease has passed to `unknown`."""
+    """Record how the attempt ended, unless a status report was faster or another attempt has it."""
     with scopes_disabled():
         channel = ChannelAccount.objects.select_related("organization").get(pk=row.channel.pk)
     with (
@@ -295,7 +295,7 @@ def _note_health(channel: ChannelAccount, result: SendResult) -> None:
 
 
 def expire_leases() -> int:
-    """A worker died with a message in its hands: nobody knows whether it went out, so nobody sends it again."""
+    """A worker died with a message in its hands: it may have gone out, so nobody sends it again."""
     with scopes_disabled():
         lost = list(
             Delivery.objects.filter(status=State.PROCESSING, lease_until__lt=database_now()).select_related(

@@ -1,4 +1,4 @@
-"""Every background job of this app. Each is a hint: it drains rows and is harmless when run twice or for nothing."""
+"""Every background job of this app. Each is a hint: it drains rows, and may run twice or for nothing."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""One open conversation as people see it: bubbles, notes and ledger lines in order, and what may be done now."""
+"""The log of an open conversation as people see it: bubbles, notes and ledger lines in order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,24 +13,17 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import formats
-from django.utils.translation import get_language_info
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Membership
 from accounts.roles import Action
 from conversations import bot, timeline
-from conversations.can_send import can_send
 from conversations.models import Conversation, Event, Message, Note, State
 from conversations.pages import (
-    Chip,
-    channel_icon,
     first_name,
-    initials,
     left_text,
     name_of,
-    phone_text,
-    window_chip,
 )
 
 PAGE = 40  # messages per page
@@ -37,37 +31,37 @@ MOST_LINES = 400  # ledger lines between two messages of a page
 INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 REFUSALS = {
-    "window_closed": lazy("The 24-hour window of this channel is closed."),
-    "blocked": lazy("This contact is blocked."),
-    "opted_out": lazy("This person asked not to receive messages any more."),
-    "channel_inactive": lazy("The channel is switched off."),
-    "no_address": lazy("There is no address to answer to."),
+    "window_closed": gettext_lazy("The 24-hour window of this channel is closed."),
+    "blocked": gettext_lazy("This contact is blocked."),
+    "opted_out": gettext_lazy("This person asked not to receive messages any more."),
+    "channel_inactive": gettext_lazy("The channel is switched off."),
+    "no_address": gettext_lazy("There is no address to answer to."),
 }
 # Codes we know how to put in plain words; others are shown as the platform gave them.
 REASONS = {
     **REFUSALS,
-    "expired": lazy("It grew too old before it could be sent."),
-    "taken_over": lazy("Withdrawn: an agent took over."),
-    "no_answer": lazy("The platform did not confirm it. It may have arrived."),
-    "not_sent": lazy("The platform could not be reached."),
-    "adapter_error": lazy("An error of ours while sending. It may have arrived."),
-    "63016": lazy("The 24-hour window is closed: only approved template messages are delivered."),
-    "63024": lazy("This number does not receive messages on this channel."),
-    "63032": lazy("The person does not accept this message."),
-    "21610": lazy("This person asked not to receive messages any more."),
-    "21211": lazy("The number is not valid."),
-    "21614": lazy("The number is not a mobile."),
-    "30003": lazy("The phone is switched off or out of reach."),
-    "30004": lazy("The carrier blocked the message."),
-    "30005": lazy("The number does not exist."),
-    "30006": lazy("A landline or an unreachable carrier."),
-    "30007": lazy("The carrier took it for spam."),
-    "30008": lazy("The carrier gave no reason."),
-    "131026": lazy("The person cannot receive this message: no WhatsApp, or a very old one."),
-    "131047": lazy("The 24-hour window is closed: only approved template messages are delivered."),
-    "unreachable": lazy("This address cannot be reached."),
-    "content": lazy("The platform did not accept the content."),
-    "permanent": lazy("The platform refused the message."),
+    "expired": gettext_lazy("It grew too old before it could be sent."),
+    "taken_over": gettext_lazy("Withdrawn: an agent took over."),
+    "no_answer": gettext_lazy("The platform did not confirm it. It may have arrived."),
+    "not_sent": gettext_lazy("The platform could not be reached."),
+    "adapter_error": gettext_lazy("An error of ours while sending. It may have arrived."),
+    "63016": gettext_lazy("The 24-hour window is closed: only approved template messages are delivered."),
+    "63024": gettext_lazy("This number does not receive messages on this channel."),
+    "63032": gettext_lazy("The person does not accept this message."),
+    "21610": gettext_lazy("This person asked not to receive messages any more."),
+    "21211": gettext_lazy("The number is not valid."),
+    "21614": gettext_lazy("The number is not a mobile."),
+    "30003": gettext_lazy("The phone is switched off or out of reach."),
+    "30004": gettext_lazy("The carrier blocked the message."),
+    "30005": gettext_lazy("The number does not exist."),
+    "30006": gettext_lazy("A landline or an unreachable carrier."),
+    "30007": gettext_lazy("The carrier took it for spam."),
+    "30008": gettext_lazy("The carrier gave no reason."),
+    "131026": gettext_lazy("The person cannot receive this message: no WhatsApp, or a very old one."),
+    "131047": gettext_lazy("The 24-hour window is closed: only approved template messages are delivered."),
+    "unreachable": gettext_lazy("This address cannot be reached."),
+    "content": gettext_lazy("The platform did not accept the content."),
+    "permanent": gettext_lazy("The platform refused the message."),
 }
 
 
@@ -81,19 +75,19 @@ class Tick:
 
 
 TICKS = {
-    "pending": Tick("clock-pause", lazy("being sent")),
-    "processing": Tick("clock-pause", lazy("being sent")),
-    "retrying": Tick("history", lazy("trying again")),
-    "queued": Tick("check", lazy("sent")),
-    "sent": Tick("check", lazy("sent")),
-    "delivered": Tick("checks", lazy("delivered")),
-    "read": Tick("checks", lazy("read"), "rd"),
+    "pending": Tick("clock-pause", gettext_lazy("being sent")),
+    "processing": Tick("clock-pause", gettext_lazy("being sent")),
+    "retrying": Tick("history", gettext_lazy("trying again")),
+    "queued": Tick("check", gettext_lazy("sent")),
+    "sent": Tick("check", gettext_lazy("sent")),
+    "delivered": Tick("checks", gettext_lazy("delivered")),
+    "read": Tick("checks", gettext_lazy("read"), "rd"),
 }
 FAILED = {
-    "failed": lazy("Not sent"),
-    "expired": lazy("Not sent"),
-    "cancelled": lazy("Withdrawn"),
-    "unknown": lazy("Unconfirmed"),
+    "failed": gettext_lazy("Not sent"),
+    "expired": gettext_lazy("Not sent"),
+    "cancelled": gettext_lazy("Withdrawn"),
+    "unknown": gettext_lazy("Unconfirmed"),
 }
 
 
@@ -141,28 +135,7 @@ class Item:
     inbound: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Composer:
-    """What the foot of the thread offers; `mode` changes exactly when the foot must be drawn anew."""
-
-    mode: str  # reply, unable, queued, bot, other, pending, closed, read_only
-    text: str = ""
-    hint: str = ""
-    can_note: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rights:
-    """What this member may do with this conversation now."""
-
-    claim: bool = False
-    take_over: bool = False
-    transfer: bool = False
-    release: bool = False
-    close: bool = False
-
-
-@dataclass(slots=True)
+@dataclass
 class Reader:
     """Turns rows into items for one viewer."""
 
@@ -174,7 +147,16 @@ class Reader:
     def __post_init__(self) -> None:
         self.zone = ZoneInfo(self.member.organization.timezone)
 
-    def stamp(self, at: datetime) -> dict[str, str]:
+    @cached_property
+    def variables(self) -> list[tuple[str, str]]:
+        """What the bot learned, as names and texts."""
+        known = bot.variables_of(self.conversation)
+        hidden = {
+            name for name, value in known.items() if name.startswith("_") or value in (None, "", [], {})
+        }
+        return [(str(n), str(v)[:200]) for n, v in known.items() if n not in hidden | {"trigger"}]
+
+    def stamp(self, at: datetime) -> dict[str, Any]:
         local = at.astimezone(self.zone)
         return {
             "time": local.strftime("%H:%M"),
@@ -255,7 +237,7 @@ class Reader:
         """What the agent must know at a glance: why the bot gave up and what it learned."""
         c, extra = self.conversation, self.conversation.extra_data
         facts = [(_("Reason"), extra["handoff_context"])] if extra.get("handoff_context") else []
-        facts += variable_facts(c)
+        facts += self.variables
         if hops := extra.get("overflow_history"):
             text = _("full %(n)d time(s), now in %(queue)s") % {
                 "n": len(hops), "queue": c.queue.name if c.queue else "–",
@@ -328,17 +310,6 @@ def media_of(media: Any) -> Media:
     if kind == "image" and media.state == "ok" and media.mime not in INLINE_IMAGES:
         kind = "file"
     return Media(kind, reverse("media", args=[media.pk]), media.filename or _("File"), media.state)
-
-
-def variable_facts(conversation: Conversation) -> list[tuple[str, str]]:
-    """What the bot learned, as names and texts."""
-    if not hasattr(conversation, "known_variables"):
-        conversation.known_variables = dict(bot.variables_of(conversation))
-    return [
-        (str(name), str(value)[:200])
-        for name, value in conversation.known_variables.items()
-        if value not in (None, "", [], {}) and not str(name).startswith("_") and name != "trigger"
-    ]
 
 
 # ---------------------------------------------------------------- the log
@@ -428,120 +399,3 @@ def _with_days(items: list[Item]) -> list[Item]:
             day = item.day
         marked.append(item)
     return marked
-
-
-# ---------------------------------------------------------------- around the log
-def rights_of(c: Conversation, member: Membership) -> Rights:
-    if not member.may(Action.ANSWER) or c.state == State.CLOSED:
-        return Rights()
-    mine = c.assigned_agent_id == member.pk
-    leads = member.may(Action.ASSIGN)
-    return Rights(
-        claim=c.state == State.QUEUED,
-        take_over=not mine and c.state != State.QUEUED and member.may(Action.TAKE_OVER),
-        transfer=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
-        release=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
-        close=mine or leads,
-    )
-
-
-def composer_of(c: Conversation, member: Membership, now: datetime) -> Composer:
-    """Write, or the sentence that says why not and what to do."""
-    if not member.may(Action.ANSWER):
-        return Composer("read_only", _("You can read this conversation, not answer in it."))
-    match c.state:
-        case State.QUEUED:
-            return Composer("queued", _("This conversation is waiting. Take it to answer."), can_note=True)
-        case State.BOT:
-            return Composer("bot", _("The bot is talking with this person."), can_note=True)
-        case State.PENDING:
-            return Composer("pending", _("No flow and no queue receives this channel yet."), can_note=True)
-        case State.CLOSED:
-            text = _("This conversation is closed. The next message of the customer opens a new one.")
-            return Composer("closed", text, can_note=True)
-    if c.assigned_agent_id != member.pk:
-        text = _("%(name)s is answering this conversation.") % {"name": c.assigned_agent.name}
-        return Composer("other", text, can_note=True)
-    verdict = can_send(c, human=True, now=now)
-    if verdict.ok:
-        return Composer("reply", can_note=True)
-    hint = ""
-    if verdict.code == "window_closed":
-        hint = _(
-            "Until the customer writes again, only template messages that the platform has approved may be sent."
-        )
-    return Composer("unable", str(REFUSALS.get(verdict.code, verdict.code)), hint, can_note=True)
-
-
-def panel_of(c: Conversation, reader: Reader) -> dict[str, Any]:
-    """The contact beside the thread: who it is, what the bot learned, what was before."""
-    before = (
-        Conversation.objects.filter(contact_id=c.contact_id)
-        .exclude(pk=c.pk)
-        .select_related("queue", "channel")
-        .order_by("-created_at")[:5]
-    )
-    return {
-        "address": phone_text(c.identity.value) if c.identity else "",
-        "language": _language(c.contact.language),
-        "local_time": reader.now.astimezone(reader.zone).strftime("%H:%M"),
-        "variables": variable_facts(c),
-        "own_fields": [(str(k), str(v)[:200]) for k, v in c.contact.fields.items()],
-        "previous": [
-            {
-                "pk": old.pk,
-                "date": formats.date_format(old.created_at.astimezone(reader.zone), "d/m/y"),
-                "text": old.queue.name if old.queue else _("bot only"),
-                "state": old.get_state_display(),
-            }
-            for old in before
-        ],
-    }
-
-
-def _language(code: str) -> str:
-    if not code:
-        return ""
-    try:
-        return get_language_info(code.lower().replace("_", "-"))["name_local"].capitalize()
-    except KeyError:
-        return code
-
-
-def header_of(c: Conversation, member: Membership, now: datetime) -> dict[str, Any]:
-    name = name_of(c)
-    verdict = can_send(c, human=True, now=now)
-    chips: list[Chip] = []
-    if c.state == State.QUEUED and c.queue:
-        chips.append(Chip("warn", "clock-pause", c.queue.name))
-    elif c.state == State.BOT:
-        chips.append(Chip("info", "robot", _("Bot")))
-    elif c.state == State.HUMAN_HANDOFF and c.assigned_agent_id != member.pk:
-        chips.append(Chip("info", "user-plus", c.assigned_agent.name))
-    elif c.state == State.CLOSED:
-        chips.append(Chip("", "circle-check", _("Closed")))
-    if c.state != State.CLOSED and (chip := window_chip(verdict.window, now)):
-        chips.append(chip)
-    return {
-        "name": name,
-        "initials": initials(name),
-        "hue": c.contact_id.int % 8,
-        "address": phone_text(c.identity.value) if c.identity else "",
-        "channel": c.channel.name,
-        "channel_icon": channel_icon(c.channel.kind),
-        "chips": chips,
-    }
-
-
-def context_of(c: Conversation, member: Membership, now: datetime) -> dict[str, Any]:
-    """Everything that the templates of an open conversation need."""
-    reader = Reader(c, member, now)
-    return {
-        "conversation": c,
-        "log": log(reader),
-        "head": header_of(c, member, now),
-        "composer": composer_of(c, member, now),
-        "rights": rights_of(c, member),
-        "panel": panel_of(c, reader),
-        "mine": c.assigned_agent_id == member.pk,
-    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from conversations.models import CloseReason, Conversation, Event
 from queues.models import Priority
@@ -18,11 +18,11 @@ HANDS_OVER = frozenset({"enqueue", "assign", "take_over"})  # lines at which peo
 MOVES = GIVES | LINES_UP | {"start_bot", "release_to_bot", "close"}
 
 WHY = {
-    "no flow and no queue receives this channel": lazy("no flow and no queue receives this channel"),
-    "the hand-over found no active queue": lazy("the hand-over found no active queue"),
-    "no active queue": lazy("there is no active queue"),
-    "agent idle": lazy("the agent has not answered for a while"),
-    "waiting too long": lazy("the customer has been waiting too long"),
+    "no flow and no queue receives this channel": gettext_lazy("no flow and no queue receives this channel"),
+    "the hand-over found no active queue": gettext_lazy("the hand-over found no active queue"),
+    "no active queue": gettext_lazy("there is no active queue"),
+    "agent idle": gettext_lazy("the agent has not answered for a while"),
+    "waiting too long": gettext_lazy("the customer has been waiting too long"),
 }
 
 

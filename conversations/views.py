@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET
 from accounts.models import Membership
 from accounts.roles import Action
 from channels_hub.models import MediaFile
-from conversations import frames, pages, selectors, thread
+from conversations import around, frames, pages, selectors, thread
 from conversations.models import Conversation, ConversationQuerySet
 from conversations.moves import database_now
 from conversations.pages import View
@@ -26,8 +26,8 @@ from queues.models import AgentProfile
 
 View_ = Callable[..., HttpResponse]
 INLINE = thread.INLINE_IMAGES | {
-    "audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm", "audio/x-wav",
-    "video/mp4", "video/webm", "video/ogg", "video/3gpp",
+    "audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm",
+    "audio/x-wav", "video/mp4", "video/webm", "video/ogg", "video/3gpp",
 }  # fmt: skip
 
 
@@ -70,12 +70,11 @@ def find(member: Membership, pk: UUID, visible: ConversationQuerySet | None = No
 def inbox(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
     """The three panes; a click in the list fetches only what the open conversation changes."""
     member = request.member
-    cursor = frames.current_cursor()  # before any row is read
-    now = database_now()
+    cursor, now = frames.here_and_now()  # before any row is read
     visible = selectors.visible_to(member)
     context: dict[str, Any] = {"cursor": cursor, "member": member}
     if pk:
-        context |= thread.context_of(find(member, pk, visible), member, now)
+        context |= around.context_of(find(member, pk, visible), member, now)
     if request.htmx and request.htmx.target and "open" in request.htmx.target:
         return render(request, "inbox/_open.html", context)
     return render(request, "inbox/inbox.html", context | shell(request, visible, now))
@@ -92,7 +91,7 @@ def shell(request: HttpRequest, visible: ConversationQuerySet, now: Any) -> dict
     return {
         "view": view,
         "counts": counted,
-        "listing": pages.listing(visible, member, view, now),
+        "listing": pages.listing(visible, member, view, now, key=request.GET.get("after", "")),
         "profile": AgentProfile.objects.filter(member=member).first(),
         "presences": AgentProfile.Presence.choices,
     }
@@ -107,10 +106,8 @@ def view_of(request: HttpRequest) -> View:
 def rows(request: HttpRequest) -> HttpResponse:
     """The next page of the list, or the list anew after a search or a tab change."""
     member, view = request.member, view_of(request)
-    cursor = frames.current_cursor()
-    found = pages.listing(
-        selectors.visible_to(member), member, view, database_now(), key=request.GET.get("after", "")
-    )
+    cursor, now = frames.here_and_now()
+    found = pages.listing(selectors.visible_to(member), member, view, now, key=request.GET.get("after", ""))
     response = render(request, "inbox/_rows.html", {"listing": found, "view": view})
     response.headers["X-Cursor"] = cursor
     return response
@@ -175,7 +172,9 @@ def media(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, max-age=86400, immutable"
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; media-src 'self'; img-src 'self'"
+    response.headers["Content-Security-Policy"] = (
+        "sandbox; default-src 'none'; media-src 'self'; img-src 'self'"
+    )
     return response
 
 

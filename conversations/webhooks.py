@@ -81,7 +81,7 @@ def body_size(request: HttpRequest) -> int | None:
 
 
 def raw_request(request: HttpRequest) -> RawRequest:
-    """The call as the adapters see it. The URL is the configured public one: never Host, which anybody can send."""
+    """The call as the adapters see it. Its URL is the configured public one, never Host."""
     return RawRequest(
         method=request.method or "",
         url=settings.PUBLIC_URL + request.get_full_path(),

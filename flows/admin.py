@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, asks, may, refused, told
+from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, asks, col, may, refused, told
 from accounts.roles import Action
 from flows import services
 from flows.document import InvalidDocument
@@ -29,8 +29,23 @@ from flows.models import Flow, FlowVersion, Trigger
 SHOWN_PROBLEMS = 10
 
 
+# The database forgets the order of keys; these come first, as in the documentation.
+KEYS = ("schema", "start", "variables", "nodes", "edges", "id", "type", "title", "data", "from", "port", "to")
+CREATED = col("created_at", gettext_lazy("Published on"))
+
+
+def in_order(value: Any) -> Any:
+    """A document with its keys where a reader looks for them."""
+    if isinstance(value, list):
+        return [in_order(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    keys = [key for key in KEYS if key in value]
+    return {key: in_order(value[key]) for key in (*keys, *(k for k in value if k not in KEYS))}
+
+
 def pretty(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(in_order(document), indent=2, ensure_ascii=False)
 
 
 def read(text: str) -> dict[str, Any]:
@@ -122,13 +137,15 @@ class TriggerInline(TenantInline):
     change_action = Action.EDIT_FLOWS
     addable = deletable = True
     fields = ("phrases", "account", "is_active")
+    hide_title = True
     tab = True
 
 
 class VersionInline(TenantInline):
     model = FlowVersion
     view_action = Action.READ_FLOWS
-    fields = ("number", "note", "author", "created_at", "look")
+    fields = ("number", "note", "author", CREATED, "look")
+    hide_title = True
     readonly_fields = fields
     ordering = ("-number",)
     per_page = 20
@@ -141,9 +158,7 @@ class VersionInline(TenantInline):
     @display(description=gettext_lazy("Document"))
     def look(self, version: FlowVersion) -> str:
         url = reverse("admin:flows_flowversion_change", args=[version.pk])
-        return format_html(
-            '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', url, _("Open")
-        )
+        return format_html('<a href="{}" class="record-link">{}</a>', url, _("Open"))
 
 
 class PublishDialog(BaseDialogForm):
@@ -165,7 +180,9 @@ class FlowAdmin(TenantAdmin):
     addable = True
     form = FlowForm
     prepopulated_fields = {"slug": ("name",)}
-    list_display = ("name", "slug", "version", "draft_state", "is_active", "updated_at")
+    list_display = (
+        "name", "slug", "version", "draft_state", "is_active", col("updated_at", gettext_lazy("Changed")),
+    )  # fmt: skip
     list_filter = ("is_active",)
     list_select_related = ("published",)
     search_fields = ("name", "slug")
@@ -304,11 +321,11 @@ class FlowVersionAdmin(TenantAdmin):
     """Published versions: never changed; an earlier one can come back as the draft."""
 
     view_action = Action.READ_FLOWS
-    list_display = ("flow", "number", "note", "author", "created_at")
+    list_display = ("flow", "number", "note", "author", CREATED)
     list_filter = ("flow",)
     list_select_related = ("flow", "author__user")
     ordering = ("-created_at", "-id")
-    fields = ("flow", "number", "note", "author", "created_at", "shown_document")
+    fields = ("flow", "number", "note", "author", CREATED, "shown_document")
     readonly_fields = fields
     actions_row = ("restore",)
     actions_detail = ("restore",)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -67,6 +67,9 @@ class FlowSerializer(RowSerializer):
             flow.save(update_fields=["is_active"])
         return flow
 
+    def update(self, instance: Flow, validated_data: dict[str, Any]) -> Flow:
+        return super().update(instance, {**validated_data, "updated_at": timezone.now()})
+
 
 class FlowFilter(django_filters.FilterSet):
     q = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
@@ -102,6 +105,8 @@ class DraftView(TenantAPIView):
     @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
     def put(self, request: Request, pk: Any) -> Response:
         find(Flow.objects.only("id"), pk)
+        if not request.data:
+            raise ParseError(_("Send the document."))  # an empty body must not wipe a draft
         try:
             with transaction.atomic():
                 flow = services.save_draft(pk, request.data, expected_revision=wanted_revision(request))

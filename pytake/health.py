@@ -15,7 +15,8 @@ SELECT
    WHERE status IN ('pending', 'retrying') AND due_at <= now()),
  (SELECT count(*) FROM channels_hub_inboundevent WHERE state = 'dead'),
  (SELECT count(*) FROM conversations_delivery WHERE status = 'unknown'),
- (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0) FROM conversations_deadline WHERE due_at <= now()),
+ (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0) FROM conversations_deadline
+   WHERE due_at <= now()),
  (SELECT extract(epoch FROM now() - max(last_run_at)) FROM django_celery_beat_periodictask)
 """
 

@@ -11,7 +11,7 @@ Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class WebhookLane:
-    """Platforms' calls skip sessions, languages, CSRF and messages: they need none of it and come in hundreds."""
+    """Platforms' calls skip sessions, languages, CSRF and messages: they need none of it."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -27,7 +27,7 @@ class WebhookLane:
 
 
 class AdminPolicy:
-    """Unfold's Alpine needs eval and inline styles; only /admin/ gets them, and API docs their inline styles."""
+    """Unfold's Alpine needs eval and inline styles; only /admin/ gets them."""
 
     SCRIPT = ["'self'", "'unsafe-eval'"]
     STYLE = ["'self'", "'unsafe-inline'"]

@@ -24,7 +24,8 @@ def required(name: str, hint: str) -> str:
 
 PYTAKE_HOME = Path(env.str("PYTAKE_HOME", default=str(BASE_DIR / ".pytake")))
 SECRET_KEY = required("SECRET_KEY", "Start with `python3 manage.py up`, or set a long random text.")
-PYTAKE_FIELD_KEYS = [key for key in required("PYTAKE_FIELD_KEYS", "Comma-separated Fernet keys.").split(",") if key]
+_FIELD_KEYS = required("PYTAKE_FIELD_KEYS", "Comma-separated Fernet keys; the first one encrypts.")
+PYTAKE_FIELD_KEYS = [key for key in _FIELD_KEYS.split(",") if key]
 DEBUG = env.bool("DEBUG", default=False)
 TESTING = env.bool("PYTAKE_TESTING", default=False)
 
@@ -43,9 +44,8 @@ PYTAKE_DEMO_PASSWORD = env.str("PYTAKE_DEMO_PASSWORD", default="")
 PYTAKE_COALESCE_SECONDS = env.float("PYTAKE_COALESCE_SECONDS", default=0.8)
 PYTAKE_COALESCE_MAX_SECONDS = env.float("PYTAKE_COALESCE_MAX_SECONDS", default=4.0)
 
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS", default=sorted({"127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or "", BIND} - {""})
-)
+_OWN_NAMES = {"127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or "", BIND} - {""}
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=sorted(_OWN_NAMES))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 if env.bool("PYTAKE_BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -264,7 +264,7 @@ SIMPLE_JWT = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "PyTake API",
-    "DESCRIPTION": "The outside contract of the desk: people, channels, conversations, queues, flows, outbox.",
+    "DESCRIPTION": "The outside contract: people, channels, conversations, queues, flows, outbox.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -11,9 +11,11 @@ from pytake import health
 webhook = ChannelWebhook.as_view()
 
 urlpatterns = [
-    # Platforms: /webhooks/<kind>/<public_id>/[part], and Twilio's bare forms that name the channel in the body.
+    # Platforms: /webhooks/<kind>/<public_id>/[part], and Twilio's bare forms, whose body names the channel.
     path("webhooks/twilio", webhook, {"kind": "twilio"}, name="webhook-twilio"),
-    path("webhooks/twilio/status", webhook, {"kind": "twilio", "part": "status"}, name="webhook-twilio-status"),
+    path(
+        "webhooks/twilio/status", webhook, {"kind": "twilio", "part": "status"}, name="webhook-twilio-status"
+    ),
     path("webhooks/<slug:kind>/<str:public_id>/", webhook, name="webhook"),
     path("webhooks/<slug:kind>/<str:public_id>/<slug:part>", webhook, name="webhook-part"),
     path("webhooks/<slug:kind>/<str:public_id>/<slug:part>/", webhook, name="webhook-part-slash"),

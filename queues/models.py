@@ -111,7 +111,7 @@ class Queue(TenantModel):
     auto_assign_conversations = models.BooleanField(_("assign automatically"), default=False)
     sla_minutes = models.PositiveIntegerField(_("longest wait in minutes"), null=True, blank=True)
     calendar = models.ForeignKey(Calendar, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    # {"allowed_agent_ids": [member id, ...], "skills_required": [skill slug, ...]}; empty lists allow everybody
+    # {"allowed_agent_ids": [member id, ...], "skills_required": [skill slug, ...]}; empty: everybody
     settings = models.JSONField(_("who may serve"), default=dict, blank=True)
     handoff_notice = models.CharField(_("notice to the customer"), max_length=500, blank=True)
     agent_idle_minutes = models.PositiveSmallIntegerField(

@@ -1,4 +1,4 @@
-"""The cast of every test: Acme with ana and bia (agents), sofia, olivia and vic; a rival organization beside it."""
+"""The cast of every test: Acme with ana and bia (agents), sofia, olivia and vic; a rival beside it."""
 
 from __future__ import annotations
 
@@ -118,6 +118,7 @@ def twilio_channel(acme: Organization) -> ChannelAccount:
     return new_channel(acme, "twilio_whatsapp")
 
 
+PHONE_SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 TWILIO_TOKEN = "twilio_auth_token_for_tests"
 TWILIO_SID = "AC00000000000000000000000000000001"
 
@@ -131,7 +132,7 @@ def new_channel(organization: Organization, kind: str, **config: Any) -> Channel
     return ChannelAccount.objects.create(
         organization=organization, kind=kind, name="Simulador", address="simulador",
         config={"device": "simulador", **config},
-        secrets={"signing_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "api_token": "t" * 32},
+        secrets={"signing_secret": PHONE_SECRET, "api_token": "t" * 32},
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The main job in a real browser: a phone writes, the bot talks, hands over, an agent answers, ticks come back.
+"""The main job in a real browser: a phone writes, the bot hands over, an agent answers, ticks come back.
 
 With PYTAKE_SCREENSHOTS=1 the pictures of docs/img are made anew from this very run.
 """
@@ -41,7 +41,11 @@ def desk(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     allowed = environment["PYTAKE_ALLOW_PRIVATE_HOSTS"]
     web = processes.web(port, tmp_path / "web.log", PYTAKE_ALLOW_PRIVATE_HOSTS=allowed)
     poller = processes.poller(
-        tmp_path / "poller.log", PORT=str(port), PUBLIC_URL=url, INTERNAL_URL=url, PYTAKE_ALLOW_PRIVATE_HOSTS=allowed
+        tmp_path / "poller.log",
+        PORT=str(port),
+        PUBLIC_URL=url,
+        INTERNAL_URL=url,
+        PYTAKE_ALLOW_PRIVATE_HOSTS=allowed,
     )
     with processes.running(web, poller):
         processes.wait_for_page(f"{url}/healthz")

@@ -132,7 +132,7 @@ def test_a_keyword_beats_the_default(
 ) -> None:
     document = {
         "schema": 1, "start": "a", "variables": [], "edges": [],
-        "nodes": [{"id": "a", "type": "close", "data": {"text": "Segue o boleto."}, "position": {"x": 0, "y": 0}}],
+        "nodes": [{"id": "a", "type": "close", "data": {"text": "Segue o boleto."}}],
     }  # fmt: skip
     other = services.create_flow(acme, name="Boleto", slug="boleto", document=document)
     services.publish(other.pk, author=None, note="")

@@ -88,8 +88,10 @@ def test_the_bare_twilio_address_finds_the_channel_by_what_the_body_says(
 ) -> None:
     fields = twilio.form()
     header = twilio.signature("http://127.0.0.1:8000/webhooks/twilio", fields)
-    answer = Client().post("/webhooks/twilio", fields and _encoded(fields), "application/x-www-form-urlencoded",
-                           headers={"X-Twilio-Signature": header})  # fmt: skip
+    form_type = "application/x-www-form-urlencoded"
+    answer = Client().post(
+        "/webhooks/twilio", _encoded(fields), form_type, headers={"X-Twilio-Signature": header}
+    )
     assert answer.status_code == 200
     intake.drain()
     assert Message.objects.get().channel_id == twilio_channel.pk
