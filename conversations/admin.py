@@ -1,0 +1,378 @@
+"""Admin pages of conversations: read-only, moved only by the same verbs as everywhere, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django_fsm import TransitionNotAllowed
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, asks, col, may, refused, told
+from accounts.roles import Action
+from channels_hub.admin import ChannelAdmin
+from channels_hub.models import ChannelAccount
+from contacts.admin import matching
+from contacts.models import Contact
+from conversations import admin_inbox, admin_index, admin_records, handoff, selectors
+from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TransferDialog
+from conversations.models import Conversation, FlowRun, Reception, State
+from flows.models import Flow
+from queues.models import AgentProfile
+
+__all__ = ["ConversationAdmin", "DeskChannelAdmin", "admin_inbox", "admin_index", "admin_records"]
+
+MATCHES = 200  # contacts that a search looks into
+STATE_COLOURS = {
+    "pending": "danger",
+    "bot": "info",
+    "queued": "warning",
+    "human_handoff": "success",
+    "closed": "default",
+}
+
+
+# ---------------------------------------------------------------------- channels, with who receives
+class ReceptionForm(TenantForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "default_flow" in self.fields:
+            self.fields["default_flow"].queryset = Flow.objects.defer("draft").order_by("name")
+
+
+class ReceptionInline(TenantInline):
+    model = Reception
+    form = ReceptionForm
+    view_action = Action.READ_CHANNELS
+    change_action = Action.EDIT_CHANNELS
+    addable = deletable = True
+    max_num = 1
+    fields = ("default_flow", "default_queue")
+    hide_title = True
+    verbose_name = verbose_name_plural = gettext_lazy("Who receives a first message (a flow, else a queue)")
+
+
+@admin.register(ChannelAccount)
+class DeskChannelAdmin(ChannelAdmin):
+    inlines = (ReceptionInline,)
+
+    def get_inlines(self, request: HttpRequest, obj: ChannelAccount | None) -> Any:
+        return self.inlines if obj else ()
+
+
+# ---------------------------------------------------------------------- filters
+class AgentFilter(DropdownFilter):
+    title = gettext_lazy("agent")
+    parameter_name = "agent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        agents = AgentProfile.objects.select_related("member__user").order_by("member__user__name")
+        return [(str(agent.member_id), agent.member.name) for agent in agents]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        try:
+            return queryset.filter(assigned_agent_id=UUID(self.value())) if self.value() else queryset
+        except ValueError:
+            return queryset.none()
+
+
+# ---------------------------------------------------------------------- conversations
+class RunInline(TenantInline):
+    model = FlowRun
+    view_action = Action.READ_CONVERSATIONS
+    fields = (
+        col("version", gettext_lazy("Version")),
+        col("trigger", gettext_lazy("Started by")),
+        col("started_at", gettext_lazy("Began")),
+        col("ended_at", gettext_lazy("Ended")),
+        col("outcome", gettext_lazy("Outcome")),
+    )
+    readonly_fields = fields
+    hide_title = True
+    ordering = ("-started_at",)
+    per_page = 10
+    tab = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FlowRun]:
+        return super().get_queryset(request).select_related("version").defer("state", "version__document")
+
+
+def why_not(error: Exception, conversation: Conversation) -> str:
+    """A verb's refusal as a sentence."""
+    match error:
+        case handoff.NoQueue():
+            return _("There is no active queue to wait in.")
+        case TransitionNotAllowed():
+            return _("Not possible while the conversation is “%s”.") % conversation.get_state_display()
+    return str(error)
+
+
+REFUSALS = (handoff.Conflict, handoff.Full, handoff.NoQueue, TransitionNotAllowed)
+
+
+@admin.register(Conversation)
+class ConversationAdmin(TenantAdmin):
+    view_action = Action.READ_CONVERSATIONS
+    contact = col("contact", gettext_lazy("Contact"))
+    queue = col("queue", gettext_lazy("Queue"))
+    agent = col("assigned_agent", gettext_lazy("Agent"))
+    priority = col("queue_priority", gettext_lazy("Priority"))
+    channel = col("channel", gettext_lazy("Channel"))
+    unread = col("unread", gettext_lazy("Unread"))
+    since = col("queued_at", gettext_lazy("Waiting since"))
+    last = col("last_message_at", gettext_lazy("Last message"))
+    list_display = (contact, "state_label", queue, agent, priority, channel, unread, since, last)
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("queue", RelatedDropdownFilter),
+        ("channel", RelatedDropdownFilter),
+        AgentFilter,
+    )
+    list_select_related = ("contact", "queue", "channel", "assigned_agent__user")
+    search_fields = ("contact__name",)
+    search_help_text = gettext_lazy("The contact's name, or a whole telephone number or e-mail")
+    ordering = ("-last_message_at", "-id")
+    sortable_by = ()
+    inlines = (admin_records.EventInline, RunInline)
+    actions = ("close_selected", "release_selected")
+    actions_row = ("transfer", "assign", "release", "close")
+    actions_detail = ({"title": gettext_lazy("Move"), "icon": "move_down", "items": list(actions_row)},)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "contact_link",
+                    col("identity", gettext_lazy("Address")),
+                    col("state", gettext_lazy("State")),
+                    col("close_reason", gettext_lazy("Closed because")),
+                    queue,
+                    priority,
+                    agent,
+                    col("flow", gettext_lazy("Flow")),
+                    channel,
+                    "records",
+                )
+            },
+        ),
+        (
+            gettext_lazy("Times"),
+            {
+                "classes": ["tab"],
+                "fields": (
+                    col("created_at", gettext_lazy("Opened")),
+                    last,
+                    col("last_inbound_at", gettext_lazy("Last message of the customer")),
+                    since,
+                    col("waited_seconds", gettext_lazy("Waited, in seconds")),
+                    col("handoff_at", gettext_lazy("Handed over")),
+                    col("assigned_at", gettext_lazy("With the agent since")),
+                    col("first_response_at", gettext_lazy("First answer")),
+                    col("snoozed_until", gettext_lazy("Snoozed until")),
+                    col("closed_at", gettext_lazy("Closed")),
+                ),
+            },
+        ),
+        (
+            gettext_lazy("Inside"),
+            {
+                "classes": ["tab"],
+                "fields": (
+                    col("id", gettext_lazy("Id")),
+                    col("seq", gettext_lazy("Ledger lines")),
+                    unread,
+                    col("bot_epoch", gettext_lazy("Bot's turn no.")),
+                    col("extra_data", gettext_lazy("Details")),
+                ),
+            },
+        ),
+    )
+    readonly_fields = tuple(name for _title, part in fieldsets for name in part["fields"])
+
+    # ------------------------------------------------------------------ reading
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        found = selectors.visible_to(request.member).select_related(
+            "contact", "queue", "channel", "assigned_agent__user", "identity", "flow"
+        )
+        return found.defer("flow__draft", "channel__secrets", "channel__config").order_by(*self.ordering)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
+    ) -> tuple[QuerySet[Conversation], bool]:
+        """Through the contacts, so that no join runs over a million conversations."""
+        if not (term := search_term.strip()):
+            return queryset, False
+        contacts = Contact.objects.filter(matching(term)).order_by("-created_at").values_list("pk", flat=True)
+        return queryset.filter(contact_id__in=list(contacts[:MATCHES])), False
+
+    # ------------------------------------------------------------------ permissions of the acts
+    def has_answer_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, Action.ANSWER)
+
+    def has_assign_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, Action.ASSIGN)
+
+    # ------------------------------------------------------------------ acts on one
+    def _move(
+        self, request: HttpRequest, conversation: Conversation, verb: Callable[[], Any], done: str
+    ) -> None:
+        try:
+            verb()
+        except REFUSALS as error:
+            refused(request, why_not(error, conversation))
+        else:
+            told(request, done)
+
+    @asks(
+        gettext_lazy("Close conversation"),
+        permission="answer",
+        form=CloseDialog,
+        icon="check_circle",
+        description=gettext_lazy("The next message of the contact opens a new conversation."),
+    )
+    def close(self, request: HttpRequest, form: CloseDialog, conversation: Conversation) -> None:
+        reason = form.cleaned_data["reason"]
+        self._move(
+            request,
+            conversation,
+            lambda: handoff.close(conversation.pk, actor=request.member, reason=reason, cause="admin"),
+            _("The conversation is closed."),
+        )
+
+    @asks(
+        gettext_lazy("Transfer to a queue"),
+        permission="answer",
+        form=TransferDialog,
+        icon="move_down",
+        submit=gettext_lazy("Transfer"),
+    )
+    def transfer(self, request: HttpRequest, form: TransferDialog, conversation: Conversation) -> None:
+        to = form.cleaned_data
+        # Nobody has it yet: it enters the line. From people to people it is passed on.
+        fresh = conversation.state in (State.PENDING, State.BOT)
+
+        def verb() -> Conversation:
+            if fresh:
+                return handoff.request_handoff(
+                    conversation.pk,
+                    queue_id=to["queue"].pk,
+                    priority=to["priority"],
+                    context=to["note"],
+                    actor=request.member,
+                    cause="admin",
+                )
+            return handoff.transfer(
+                conversation.pk,
+                actor=request.member,
+                queue_id=to["queue"].pk,
+                priority=to["priority"],
+                note=to["note"],
+                cause="admin",
+            )
+
+        self._move(request, conversation, verb, _("The conversation waits in a queue."))
+
+    @asks(
+        gettext_lazy("Back to the bot"),
+        permission="answer",
+        form=ReleaseDialog,
+        icon="smart_toy",
+        variant=ActionVariant.DEFAULT,
+    )
+    def release(self, request: HttpRequest, form: ReleaseDialog, conversation: Conversation) -> None:
+        flow = form.cleaned_data["flow"]
+        self._move(
+            request,
+            conversation,
+            lambda: handoff.release_to_bot(conversation.pk, actor=request.member, flow=flow, cause="admin"),
+            _("The bot has the conversation."),
+        )
+
+    @asks(gettext_lazy("Assign to an agent"), permission="assign", form=AssignDialog, icon="person_add")
+    def assign(self, request: HttpRequest, form: AssignDialog, conversation: Conversation) -> None:
+        agent: AgentProfile = form.cleaned_data["agent"]
+        self._move(
+            request,
+            conversation,
+            lambda: handoff.assign_agent(
+                conversation.pk, agent.member_id, actor=request.member, cause="admin"
+            ),
+            _("%(name)s has the conversation.") % {"name": agent.member.name},
+        )
+
+    # ------------------------------------------------------------------ acts on several, one by one
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Conversation],
+        verb: Callable[[Conversation], Any],
+        done: Callable[[int], str],
+    ) -> None:
+        moved = 0
+        for conversation in queryset:
+            try:
+                verb(conversation)
+                moved += 1
+            except REFUSALS as error:
+                refused(request, f"{conversation.contact}: {why_not(error, conversation)}")
+        if moved:
+            told(request, done(moved))
+
+    @action(description=gettext_lazy("Close the selected conversations"), permissions=["answer"])
+    def close_selected(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        self._each(
+            request,
+            queryset,
+            lambda one: handoff.close(one.pk, actor=request.member, cause="admin"),
+            lambda n: ngettext("%(n)s conversation closed.", "%(n)s conversations closed.", n) % {"n": n},
+        )
+
+    @action(
+        description=gettext_lazy("Give the selected conversations back to the bot"), permissions=["answer"]
+    )
+    def release_selected(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        self._each(
+            request,
+            queryset,
+            lambda one: handoff.release_to_bot(one.pk, actor=request.member, cause="admin"),
+            lambda n: (
+                ngettext("The bot has %(n)s conversation.", "The bot has %(n)s conversations.", n) % {"n": n}
+            ),
+        )
+
+    # ------------------------------------------------------------------ columns
+    @display(description=gettext_lazy("State"), ordering="state", label=STATE_COLOURS)
+    def state_label(self, conversation: Conversation) -> tuple[str, str]:
+        return str(conversation.state), conversation.get_state_display()
+
+    @display(description=gettext_lazy("Contact"))
+    def contact_link(self, conversation: Conversation) -> str:
+        url = reverse("admin:contacts_contact_change", args=[conversation.contact_id])
+        return format_html('<a href="{}" class="record-link">{}</a>', url, conversation.contact)
+
+    @display(description=gettext_lazy("Records"))
+    def records(self, conversation: Conversation) -> str:
+        pages = (
+            ("conversations_message", _("Messages")),
+            ("conversations_delivery", _("Outbox")),
+            ("conversations_event", _("Ledger")),
+            ("conversations_deadline", _("Deadlines")),
+            ("conversations_routingdecision", _("Routing decisions")),
+        )
+        links = [
+            f"{reverse(f'admin:{name}_changelist')}?conversation={conversation.pk}" for name, _title in pages
+        ]
+        line = " · ".join('<a href="{}" class="record-link">{}</a>' for _page in pages)
+        return format_html(
+            line, *(part for link, page in zip(links, pages, strict=True) for part in (link, page[1]))
+        )
