@@ -1,0 +1,156 @@
+"""What stands around the log of an open conversation: header, composer, contact, and what may be done now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import formats
+from django.utils.translation import get_language_info
+from django.utils.translation import gettext as _
+
+from accounts.models import Membership
+from accounts.roles import Action
+from conversations import thread
+from conversations.can_send import can_send
+from conversations.models import Conversation, State
+from conversations.pages import HUES, Chip, channel_icon, initials, name_of, phone_text, window_chip
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """What the foot of the thread offers; `mode` changes exactly when the foot must be drawn anew."""
+
+    mode: str  # reply, unable, queued, bot, other, pending, closed, read_only
+    text: str = ""
+    hint: str = ""
+    can_note: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What this member may do with this conversation now."""
+
+    claim: bool = False
+    take_over: bool = False
+    transfer: bool = False
+    release: bool = False
+    close: bool = False
+
+
+def rights_of(c: Conversation, member: Membership) -> Rights:
+    if not member.may(Action.ANSWER) or c.state == State.CLOSED:
+        return Rights()
+    mine = c.assigned_agent_id == member.pk
+    leads = member.may(Action.ASSIGN)
+    return Rights(
+        claim=c.state == State.QUEUED,
+        take_over=not mine and c.state != State.QUEUED and member.may(Action.TAKE_OVER),
+        transfer=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
+        release=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
+        close=mine or leads,
+    )
+
+
+def composer_of(c: Conversation, member: Membership, now: datetime) -> Composer:
+    """Write, or the sentence that says why not and what to do."""
+    if not member.may(Action.ANSWER):
+        return Composer("read_only", _("You can read this conversation, not answer in it."))
+    match c.state:
+        case State.QUEUED:
+            return Composer("queued", _("This conversation is waiting. Take it to answer."), can_note=True)
+        case State.BOT:
+            return Composer("bot", _("The bot is talking with this person."), can_note=True)
+        case State.PENDING:
+            return Composer("pending", _("No flow and no queue receives this channel yet."), can_note=True)
+        case State.CLOSED:
+            text = _("This conversation is closed. The next message of the customer opens a new one.")
+            return Composer("closed", text, can_note=True)
+    if c.assigned_agent_id != member.pk:
+        text = _("%(name)s is answering this conversation.") % {"name": c.assigned_agent.name}
+        return Composer("other", text, can_note=True)
+    verdict = can_send(c, human=True, now=now)
+    if verdict.ok:
+        return Composer("reply", can_note=True)
+    hint = ""
+    if verdict.code == "window_closed":
+        hint = _(
+            "Until the customer writes again, only template messages that the platform has approved"
+            " may be sent."
+        )
+    return Composer("unable", str(thread.REFUSALS.get(verdict.code, verdict.code)), hint, can_note=True)
+
+
+def panel_of(c: Conversation, reader: thread.Reader) -> dict[str, Any]:
+    """The contact beside the thread: who it is, what the bot learned, what was before."""
+    before = (
+        Conversation.objects.filter(contact_id=c.contact_id)
+        .exclude(pk=c.pk)
+        .select_related("queue", "channel")
+        .order_by("-created_at")[:5]
+    )
+    return {
+        "address": phone_text(c.identity.value) if c.identity else "",
+        "language": _language(c.contact.language),
+        "local_time": reader.now.astimezone(reader.zone).strftime("%H:%M"),
+        "variables": reader.variables,
+        "own_fields": [(str(k), str(v)[:200]) for k, v in c.contact.fields.items()],
+        "previous": [
+            {
+                "pk": old.pk,
+                "date": formats.date_format(old.created_at.astimezone(reader.zone), "d/m/y"),
+                "text": old.queue.name if old.queue else _("bot only"),
+                "state": old.get_state_display(),
+            }
+            for old in before
+        ],
+    }
+
+
+def _language(code: str) -> str:
+    if not code:
+        return ""
+    try:
+        return get_language_info(code.lower().replace("_", "-"))["name_local"].capitalize()
+    except KeyError:
+        return code
+
+
+def header_of(c: Conversation, member: Membership, now: datetime) -> dict[str, Any]:
+    name = name_of(c)
+    verdict = can_send(c, human=True, now=now)
+    chips: list[Chip] = []
+    if c.state == State.QUEUED and c.queue:
+        chips.append(Chip("warn", "clock-pause", c.queue.name))
+    elif c.state == State.BOT:
+        chips.append(Chip("info", "robot", _("Bot")))
+    elif c.state == State.HUMAN_HANDOFF and c.assigned_agent_id != member.pk:
+        chips.append(Chip("info", "user-plus", c.assigned_agent.name))
+    elif c.state == State.CLOSED:
+        chips.append(Chip("", "circle-check", _("Closed")))
+    if c.state != State.CLOSED and (chip := window_chip(verdict.window, now)):
+        chips.append(chip)
+    return {
+        "name": name,
+        "initials": initials(name),
+        "hue": c.contact_id.int % HUES,
+        "address": phone_text(c.identity.value) if c.identity else "",
+        "channel": c.channel.name,
+        "channel_icon": channel_icon(c.channel.kind),
+        "chips": chips,
+    }
+
+
+def context_of(c: Conversation, member: Membership, now: datetime) -> dict[str, Any]:
+    """Everything that the templates of an open conversation need."""
+    reader = thread.Reader(c, member, now)
+    return {
+        "conversation": c,
+        "log": thread.log(reader),
+        "head": header_of(c, member, now),
+        "composer": composer_of(c, member, now),
+        "rights": rights_of(c, member),
+        "panel": panel_of(c, reader),
+        "mine": c.assigned_agent_id == member.pk,
+    }
