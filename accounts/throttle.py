@@ -52,9 +52,11 @@ def count_try(email: str, address: str) -> int:
 
 
 def forget(email: str, address: str) -> None:
-    """The right password was given: only the address's own count stays."""
+    """The right password was given: no failure of the account nor of the office it came from."""
+    pair, account, place = (_key(limit, *parts) for limit, parts in _keys(email, address))
     try:
-        _client().delete(*(_key(limit, *parts) for limit, parts in _keys(email, address)[:2]))
+        _client().delete(pair, account)
+        _client().decr(place)
     except redis.RedisError:
         return  # the counts expire by themselves
 

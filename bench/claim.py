@@ -21,7 +21,7 @@ from conversations.models import Conversation, Event
 QUEUED = (1000, 10000)
 PROCESSES = (1, 4)
 TAKES = 100  # per process and round
-COLUMNS = ("take", "queued", "processes", "per second", "p50 ms", "p95 ms", "x of plain fetch")
+COLUMNS = ("take", "SQL", "queued", "processes", "per second", "p50 ms", "p95 ms", "x of plain fetch")
 PLAIN_TABLE = """
 CREATE TABLE IF NOT EXISTS bench_jobs (
     id bigserial PRIMARY KEY, state text NOT NULL DEFAULT 'new', priority int NOT NULL DEFAULT 50,
@@ -54,8 +54,8 @@ def run(size: Size) -> Report:
     doubles = 0
     with seeds.desk(agents=max(PROCESSES)) as place:
         statements = _statements(place)
-        for queued in (size.of(n, 40) for n in QUEUED):
-            for _ in range(size.rounds):
+        for _ in range(size.rounds):
+            for queued in (size.of(n, 40 * (1 + i)) for i, n in enumerate(QUEUED)):
                 for processes in PROCESSES:
                     for name in ("plain", "pull", "claim"):
                         shifts = _round(name, place, queued, processes, size.of(TAKES, 5))
@@ -172,12 +172,13 @@ def _report(
     broken: list[str],
     statements: dict[str, int],
 ) -> Report:
+    statements = {"plain": 1, **statements}
     report = Report("claim", COLUMNS, figures={"statements": statements, "broken": broken})
     rates = {key: median([_rate(shifts) for shifts in rounds]) for key, rounds in found.items()}
     for (name, queued, processes), rounds in found.items():
         every = [ms for shifts in rounds for shift in shifts for ms in shift.latencies]
         report.rows.append([
-            name, queued, processes, rates[name, queued, processes], percentile(every, 0.5),
+            name, statements[name], queued, processes, rates[name, queued, processes], percentile(every, 0.5),
             percentile(every, 0.95), rates[name, queued, processes] / rates["plain", queued, processes],
         ])  # fmt: skip
     small, large = sorted({key[1] for key in found})

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from channels_hub.contract import (
 )
 
 
-class AdapterContract:
+class AdapterContract(ABC):
     """Recorded payloads in, promises checked. Every request a test builds is signed by `sign`."""
 
     adapter: ClassVar[Adapter]
@@ -32,21 +33,21 @@ class AdapterContract:
     signature_header: ClassVar[str]
     answers: ClassVar[tuple[tuple[int, Any, Outcome], ...]]  # status, parsed body, what it means
 
+    @abstractmethod
     def sign(self, request: RawRequest) -> RawRequest:
         """The request with a good signature."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recorded(self) -> list[RawRequest]:
         """Calls as the platform makes them, not signed yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unknown(self) -> RawRequest:
         """An event type that nobody has heard of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unreadable(self) -> RawRequest:
         """A body that is not in the platform's format."""
-        raise NotImplementedError
 
     # -------------------------------------------------------------- signatures
     def test_recorded_requests_are_accepted(self) -> None:

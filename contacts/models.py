@@ -24,7 +24,7 @@ class Contact(TenantModel):
         indexes = [models.Index(fields=["organization", "name"], name="contact_by_name")]
 
     def __str__(self) -> str:
-        return self.name or _("Unknown")
+        return self.name or str(_("Unknown"))
 
 
 class Identity(TenantModel):

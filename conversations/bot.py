@@ -261,28 +261,24 @@ def _hand_over(
     before: int,
     now: datetime,
 ) -> None:
-    if isinstance(effect, engine.Failed):
-        conversation.log("flow_failed", {"reason": effect.reason})
+    priority, context, notice = None, "", ""
+    match effect:
+        case engine.Failed(reason):
+            conversation.log("flow_failed", {"reason": reason})
+        case engine.HandOff():
+            priority, context, notice = PRIORITY_BY_NAME[effect.priority], effect.context, effect.notice
     if place is None:
         # Nowhere to go: the conversation stays visible to supervisors instead of being lost.
         handoff.end_run(conversation, "failed", now)
         conversation.log("attention", {"why": "the hand-over found no active queue"})
         return
-    is_handoff = isinstance(effect, engine.HandOff)
-    context = effect.context if is_handoff else ""
     if place.agent:
-        notice = effect.notice if is_handoff else ""
         if notice:
             _notice(conversation, notice, now)
         handoff.give_to(conversation, place.agent, context=context, now=now)
     else:
         handoff.enter_queue(
-            conversation,
-            place,
-            priority=PRIORITY_BY_NAME[effect.priority] if is_handoff else None,
-            context=context,
-            notice=(effect.notice or None) if is_handoff else None,
-            now=now,
+            conversation, place, priority=priority, context=context, notice=notice or None, now=now
         )
     outbox.fence(conversation, before_seq=before, now=now)
 

@@ -24,7 +24,7 @@ def drain_deadlines(*, limit: int = 200) -> int:
     for deadline in due:
         with scope(organization=deadline.organization):
             try:
-                CARRIED_OUT_BY[deadline.kind](deadline)
+                CARRIED_OUT_BY[Kind(deadline.kind)](deadline)
             except (TransitionNotAllowed, Conversation.DoesNotExist):
                 logger.info("deadline %s is void: the conversation moved on", deadline.kind)
             except Exception:

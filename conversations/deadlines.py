@@ -81,6 +81,7 @@ def touch_agent(conversation: Conversation, now: datetime) -> None:
 
 def claim_due(limit: int = 50) -> list[Deadline]:
     """Take due deadlines for 30 seconds. A worker that dies leaves them to the next one."""
+    parameters: list[Any] = [LEASE, limit]
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -89,7 +90,7 @@ def claim_due(limit: int = 50) -> list[Deadline]:
                          ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """,
-            [LEASE, limit],
+            parameters,
         )
         ids = [row[0] for row in cursor.fetchall()]
     with scopes_disabled():

@@ -21,7 +21,7 @@ from channels_hub.contract import InboundEvent as Told
 from channels_hub.models import ChannelAccount, InboundEvent, MediaFile
 from channels_hub.registry import adapter_for
 from contacts.addresses import InvalidAddress
-from contacts.models import Contact
+from contacts.models import Contact, Identity
 from contacts.services import KnownBy, recognise
 from conversations import bells, bot, sending
 from conversations.models import Attachment, Conversation, Message, State
@@ -45,8 +45,8 @@ def accept(account: ChannelAccount, request: RawRequest) -> Ack:
     platform would only repeat it.
     """
     adapter = adapter_for(account)
-    adapter.verify(request, account.secrets)
-    if (shake := adapter.handshake(request, account.secrets)) is not None:
+    adapter.verify(request, account.keys())
+    if (shake := adapter.handshake(request, account.keys())) is not None:
         return shake
     if inbox.keep(account, adapter, request):
         bells.wake_workers(DRAIN)
@@ -205,7 +205,7 @@ def receive(account: ChannelAccount, told: Told) -> str:
     return ""
 
 
-def _who(account: ChannelAccount, told: Told) -> tuple[Contact, object]:
+def _who(account: ChannelAccount, told: Told) -> tuple[Contact, Identity]:
     addresses = [KnownBy(a.scheme, a.value, a.raw) for a in told.sender.addresses]
     return recognise(account.organization_id, addresses, name=told.sender.name, language=told.sender.locale)
 

@@ -140,7 +140,7 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
         self.unwritten: list[Event] = []
 
     def __str__(self) -> str:
-        return str(self.pk)
+        return f"{self.contact} · {self.get_state_display()}"
 
     def log(self, type: str, data: dict[str, Any] | None = None, *, actor: Membership | None = None) -> Event:
         """Add a line to the ledger; it takes the next seq and is written when the lock's block ends."""

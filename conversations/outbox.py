@@ -214,7 +214,8 @@ def add_message(
 ) -> Message:
     """Put a text into the outbox. `instance_id` is the channel; without it the oldest active one sends.
 
-    Raises InvalidAddress, ChannelAccount.DoesNotExist, Refused.
+    Consent and window are asked when the message is claimed: what may not go out ends as failed, with the
+    reason. Raises InvalidAddress, ChannelAccount.DoesNotExist.
     """
     now = database_now()
     with scopes_disabled():
@@ -227,9 +228,6 @@ def add_message(
         with writing(conversation_id, cause="api") as conversation:
             if client_id and (known := conversation.messages.filter(client_id=client_id).first()):
                 return known
-            verdict = can_send(conversation, now=now)
-            if not verdict.ok:
-                raise Refused(verdict.code)
             draft = Draft(
                 text=message,
                 sender=Message.Sender.SYSTEM,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection, connections, transaction
@@ -112,9 +113,8 @@ def claim() -> Claimed | UUID | None:
     attempt = uuid4()
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(
-                CLAIM, {"attempt": attempt, "lease": LEASE, "rest": CHANNEL_REST, "holds": UNKNOWN_HOLDS}
-            )
+            times: dict[str, Any] = {"lease": LEASE, "rest": CHANNEL_REST, "holds": UNKNOWN_HOLDS}
+            cursor.execute(CLAIM, {"attempt": attempt, **times})
             row = cursor.fetchone()
         if row is None:
             return None
@@ -185,7 +185,7 @@ def _client() -> http.Client:
 def _call(row: Claimed) -> SendResult:
     """The network call. Whatever goes wrong in our own code after the request left counts as ambiguous."""
     try:
-        return row.adapter.send(row.part, _client(), row.channel.secrets)
+        return row.adapter.send(row.part, _client(), row.channel.keys())
     except Exception as error:
         logger.exception("adapter %s failed on delivery %s", row.channel.kind, row.delivery_id)
         return SendResult(Outcome.AMBIGUOUS, code="adapter_error", detail=type(error).__name__)

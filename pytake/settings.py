@@ -288,6 +288,8 @@ UNFOLD = {
     "SITE_URL": "/inbox/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "accounts.admin_base.sidebar"},
+    "DASHBOARD_CALLBACK": "conversations.admin_index.cards",
     # The teal of the inbox (OKLCH hue 178), so that both look like one product.
     "COLORS": {
         "primary": {

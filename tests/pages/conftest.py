@@ -20,7 +20,7 @@ from conversations.moves import writing
 LogIn = Callable[[Membership], Client]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_old_tries() -> None:
     """Log-in counters live in Redis and would outlive a test."""
     store = redis.Redis.from_url(settings.REDIS_URL)
