@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 LIVE_GROUP = "live"  # one group: every web process has one listener that knows its own sockets
 REST_AFTER_FAILURE = 2.0  # seconds; Redis may be away
-GATHER = 0.005  # seconds in which equal bells become one
+GATHER = 0.02  # seconds in which equal bells become one: a busy door must not pay for a bell per call
 
 
 class _Ringer:

@@ -25,7 +25,7 @@ def verb(field: FSMField, *, source: Sequence[str], target: str) -> Callable[...
                 raise OutsideTheDoor(f"{method.__name__}: change a state only inside moving()")
             before = self.state
             moved(self, *args, **kwargs)
-            self.log(method.__name__, {"from": str(before), "to": str(self.state)})
+            self.log(method.__name__, {"from": str(before), "to": str(self.state), **self.whereabouts()})
 
         return run
 

@@ -58,10 +58,11 @@ def first_active_queue(department_id: UUID) -> Queue:
     return queue
 
 
-def check_and_apply_overflow(queue_id: UUID) -> Target:
+def check_and_apply_overflow(queue_id: UUID, *, besides: UUID | None = None) -> Target:
     """Lock the queue and its overflow queues, count who waits, and say which one takes one more.
 
-    Call inside the transaction that enqueues: the locks make the count true until it commits.
+    Call inside the transaction that enqueues: the locks make the count true until it commits. `besides` is
+    the conversation itself, which may stand in one of these queues already.
     """
     lines = {
         q.pk: overflow.Line(q.pk, q.max_queue_size, q.overflow_queue_id, q.is_active)
@@ -72,7 +73,7 @@ def check_and_apply_overflow(queue_id: UUID) -> Target:
     lines = {
         pk: overflow.Line(pk, q.max_queue_size, q.overflow_queue_id, q.is_active) for pk, q in locked.items()
     }
-    placement = overflow.settle(queue_id, lines, waiting_in(ids))
+    placement = overflow.settle(queue_id, lines, waiting_in(ids, besides=besides))
     return Target(
         queue=locked[placement.queue_id],
         hops=tuple(locked[pk] for pk in placement.hops),
@@ -80,10 +81,11 @@ def check_and_apply_overflow(queue_id: UUID) -> Target:
     )
 
 
-def waiting_in(queue_ids: Sequence[UUID]) -> dict[UUID, int]:
+def waiting_in(queue_ids: Sequence[UUID], *, besides: UUID | None = None) -> dict[UUID, int]:
     """How many conversations wait in each queue."""
     rows = (
         Conversation.objects.filter(state=State.QUEUED, queue_id__in=list(queue_ids))
+        .exclude(pk=besides)
         .order_by()
         .values("queue_id")
         .annotate(n=Count("id"))
@@ -154,7 +156,7 @@ def assign_to_queue_with_overflow(
     """Put a conversation in line, moving on to the overflow queue when this one is full."""
     now = database_now()
     with transaction.atomic():
-        target = check_and_apply_overflow(queue_id)
+        target = check_and_apply_overflow(queue_id, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
             turn = conversation.seq + 1
             enter_queue(conversation, target, priority=priority, context=context, notice=notice, now=now)
@@ -390,14 +392,16 @@ def transfer(
         if agent_id:
             target = Target(agent=lock_agent(agent_id))
         else:
-            target = check_and_apply_overflow(queue_id or first_active_queue(department_id).pk)
+            target = check_and_apply_overflow(queue_id or first_active_queue(department_id).pk, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
+            turn = conversation.seq + 1
             if note:
                 add_note(conversation, actor, note)
             if target.agent:
                 give_to(conversation, target.agent, now=now)
             else:
                 enter_queue(conversation, target, priority=priority, now=now)
+            outbox.fence(conversation, before_seq=turn, now=now)
         if target.agent:
             note_assignment(conversation, target.agent, "passed on", now)
     return conversation
@@ -440,7 +444,9 @@ def close(pk: UUID, *, actor: Membership | None, reason: str = "agent", cause: s
     """End a conversation. The next message of the contact opens a new one."""
     now = database_now()
     with moving(pk, actor=actor, cause=cause, now=now) as conversation:
+        turn = conversation.seq + 1
         close_locked(conversation, reason, now)
+        outbox.fence(conversation, before_seq=turn, now=now)
     return conversation
 
 

@@ -158,6 +158,14 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
         self.unwritten.append(event)
         return event
 
+    def whereabouts(self) -> dict[str, Any]:
+        """Who has it now, or where it waits: what a move puts on record, for names change later."""
+        if self.state == State.QUEUED:
+            return {"queue": self.queue.name, "priority": self.queue_priority}
+        if self.state == State.HUMAN_HANDOFF:
+            return {"agent": self.assigned_agent.name, "agent_id": str(self.assigned_agent_id)}
+        return {"reason": self.close_reason} if self.state == State.CLOSED else {}
+
     # --- verbs: one per business event; sources listed, never "*" -----------------------------------
     @verb(state, source=[State.PENDING, State.QUEUED], target=State.BOT)
     def start_bot(self, flow: Flow) -> None:
@@ -207,7 +215,7 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
     def release_to_bot(self, flow: Flow) -> None:
         """An agent gives the contact back to the bot."""
         self._leave_queue(None)
-        self.assigned_agent = self.assigned_at = None
+        self.assigned_agent = self.assigned_at = self.snoozed_until = None
         self.flow = flow
 
     @verb(state, source=[State.PENDING, State.BOT, State.QUEUED, State.HUMAN_HANDOFF], target=State.CLOSED)
@@ -219,11 +227,13 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
         self.snoozed_until = None
 
     def _wait(self, queue: Queue, priority: int, now: Any) -> None:
+        self.snoozed_until = None
         self.queue, self.queue_priority, self.queued_at = queue, priority, now
         self.handoff_at = self.handoff_at or now
 
     def _give(self, agent: Membership, now: Any) -> None:
         self._leave_queue(now)
+        self.snoozed_until = None
         self.assigned_agent, self.assigned_at, self.last_activity_at = agent, now, now
         self.handoff_at = self.handoff_at or now
 

@@ -52,7 +52,7 @@ class Story:
     def receiver(self, event: Event) -> str:
         """The agent who got it: named by the line, else the one who has it when nothing happened since."""
         if name := event.data.get("agent"):
-            return str(name)
+            return _("you") if event.data.get("agent_id") == str(self.viewer_id) else str(name)
         agent = self.conversation.assigned_agent
         if agent is None or event.seq != self.last_gift:
             return ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 from django_scopes import scope
 from drf_spectacular.utils import extend_schema
@@ -33,20 +35,17 @@ class ChannelWebhook(APIView):
     http_method_names = ["get", "post"]
 
     @classmethod
-    def as_view(cls, **initkwargs: object):  # type: ignore[no-untyped-def]
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponse]:
         return csrf_exempt(super().as_view(**initkwargs))
 
-    def initial(self, request, *args: object, **kwargs: object) -> None:  # type: ignore[no-untyped-def]
-        """No content negotiation, no throttling: the platform gets what its adapter says."""
-
-    def get(self, request, **where: str) -> HttpResponse:  # type: ignore[no-untyped-def]
-        return self.take(request._request, **where)
-
-    def post(self, request, **where: str) -> HttpResponse:  # type: ignore[no-untyped-def]
-        return self.take(request._request, **where)
+    def dispatch(self, request: HttpRequest, *args: Any, **where: str) -> HttpResponse:
+        """No parsing, negotiation, authentication or throttling: the platform gets what its adapter says."""
+        if request.method not in ("GET", "POST"):
+            return HttpResponseNotAllowed(["GET", "POST"])
+        return self.take(request, **where)
 
     def take(self, request: HttpRequest, kind: str, public_id: str = "", part: str = "") -> HttpResponse:
-        """403 without a good signature, 404 for an unknown channel, 413 for a body over 4 MiB."""
+        """403 without a good signature or for an unknown channel, 413 for a body over 4 MiB."""
         if (size := body_size(request)) is None:
             return HttpResponse(status=411)
         if size > MAX_BODY:
