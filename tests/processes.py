@@ -29,7 +29,8 @@ def free_port() -> int:
 def database_url() -> str:
     """The address of the database that this test writes to, for another process."""
     settings = connection.settings_dict
-    host, port = settings["HOST"] or "", settings["PORT"] or ""
+    # A socket's directory comes as an option of the URL, a TCP host as its host.
+    host, port = settings["OPTIONS"].get("host") or settings["HOST"] or "", settings["PORT"] or ""
     user = quote(settings["USER"] or "postgres")
     password = f":{quote(settings['PASSWORD'])}" if settings["PASSWORD"] else ""
     if host.startswith("/"):
