@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -191,3 +192,19 @@ def test_a_blocked_contact_is_not_taken_in(twilio_channel: ChannelAccount, acme:
     intake.drain()
     assert Message.objects.count() == 1
     assert InboundEvent.objects.filter(state="ignored", reason="the contact is blocked").exists()
+
+
+def test_a_database_connection_that_died_costs_no_webhook(twilio_channel: ChannelAccount) -> None:
+    assert twilio.post(twilio_channel, twilio.form("um")).status_code == 200
+    connection.cursor().connection.pgconn.finish()  # as if the server had been restarted
+    assert twilio.post(twilio_channel, twilio.form("dois")).status_code == 200
+    assert InboundEvent.objects.count() == 2
+
+
+def test_a_webhook_costs_one_statement(
+    twilio_channel: ChannelAccount, settings: object, django_assert_num_queries: object
+) -> None:
+    settings.PYTAKE_CHANNEL_CACHE_SECONDS = 60.0
+    twilio.post(twilio_channel, twilio.form("um"))
+    with django_assert_num_queries(1):
+        twilio.post(twilio_channel, twilio.form("dois"))

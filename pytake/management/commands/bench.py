@@ -56,6 +56,7 @@ class Command(BaseCommand):
             environment = os.environ | stores | {
                 "PYTAKE_HOME": str(home), "PORT": port, "PUBLIC_URL": f"http://{LOOPBACK}:{port}",
                 "INTERNAL_URL": f"http://{LOOPBACK}:{port}", "PYTAKE_TESTING": "1", "DEBUG": "0",
+                "PYTAKE_CHANNEL_CACHE_SECONDS": "3",
                 "DJANGO_SETTINGS_MODULE": "pytake.settings", "PYTHONWARNINGS": "ignore",
             }  # fmt: skip
             command = [sys.executable, "-m", "bench", *options["names"], *flags, "--out", str(out)]
