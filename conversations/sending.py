@@ -33,7 +33,7 @@ from channels_hub.models import ChannelAccount
 from channels_hub.registry import adapter_for
 from conversations import bells, outbox
 from conversations.can_send import can_send
-from conversations.models import Delivery
+from conversations.models import Conversation, Delivery
 from conversations.moves import database_now, writing
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,17 @@ def _refusal(delivery: Delivery, now: datetime) -> tuple[State, str] | None:
     if delivery.origin == Delivery.Origin.BOT and delivery.seq < conversation.fence_seq:
         return State.CANCELLED, "taken_over"
     verdict = can_send(conversation, human=delivery.origin == Delivery.Origin.AGENT, now=now)
+    if verdict.code == "window_closed" and _window_unknown(delivery, conversation):
+        return None
     return None if verdict.ok else (State.FAILED, verdict.code)
+
+
+def _window_unknown(delivery: Delivery, conversation: Conversation) -> bool:
+    """An integrator addresses somebody who never wrote to us: only the platform knows whether a window is open.
+
+    They may have written before the desk was connected. The platform's own refusal is then what we show.
+    """
+    return delivery.origin == Delivery.Origin.API and conversation.last_inbound_at is None
 
 
 def _refuse(delivery: Delivery, state: State, code: str) -> None:

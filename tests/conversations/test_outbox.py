@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -338,3 +339,16 @@ def test_with_the_broker_away_the_row_is_the_same_and_the_poller_drains_it(
     assert (outbox.get_queue_size(), outbox.get_processing_count()) == (1, 0)
     sending.drain(threads=2)
     assert Message.objects.get(pk=answer["message_id"]).status == "queued"
+
+
+def test_an_integrator_may_address_somebody_who_never_wrote_and_the_platform_decides(
+    fake: FakeProvider, twilio_channel: ChannelAccount
+) -> None:
+    answer = outbox.send_message_via_queue("+5511912340000", "Pedido enviado", twilio_channel.organization_id)
+    sending.drain(threads=1)
+    assert bodies(fake) == ["Pedido enviado"]
+    report = Report("", State.FAILED, timezone.now(), code="63016")
+    delivery = Delivery.objects.get(message=answer["message_id"])
+    sending.apply_report(twilio_channel, replace(report, client_ref=str(delivery.pk)))
+    message = Message.objects.get(pk=answer["message_id"])
+    assert (message.status, message.error_code) == ("failed", "63016")
