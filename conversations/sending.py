@@ -167,7 +167,7 @@ def _refusal(delivery: Delivery, now: datetime) -> tuple[State, str] | None:
 
 
 def _window_unknown(delivery: Delivery, conversation: Conversation) -> bool:
-    """An integrator addresses somebody who never wrote to us: only the platform knows whether a window is open.
+    """An integrator addresses somebody who never wrote to us: only the platform knows of an open window.
 
     They may have written before the desk was connected. The platform's own refusal is then what we show.
     """

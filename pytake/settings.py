@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 from pytake.embedded import celery_url
@@ -289,6 +290,9 @@ UNFOLD = {
     "SITE_HEADER": "PyTake",
     "SITE_SUBHEADER": _("Open customer-service desk"),
     "SITE_URL": "/inbox/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("inbox/logo.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "accounts.admin_base.sidebar"},
