@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from pytake import embedded, home
 from pytake.trouble import Trouble
@@ -44,5 +45,16 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signum)
 
 
-if "PYTEST_XDIST_WORKER" not in os.environ:
+def _own_counters(worker: str) -> None:
+    """A Redis database per parallel worker: log-in counters of one must not lock out people of another."""
+    url, number = urlsplit(os.environ["REDIS_URL"]), int(worker.removeprefix("gw")) + 1
+    if url.scheme == "unix":
+        os.environ["REDIS_URL"] = f"unix://{url.path}?db={number}"
+    else:
+        os.environ["REDIS_URL"] = url._replace(path=f"/{number}").geturl()
+
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    _own_counters(worker)
+else:
     _prepare()

@@ -85,15 +85,17 @@ class Desk:
         mine = [t for t in mine if not t.is_snoozed]
         return len([t for t in mine if slug is None or t.queue == slug])
 
-    def has_room(self, slug: str) -> bool:
+    def has_room(self, slug: str, besides: Talk) -> bool:
+        """Room for one more; who stands in the queue already does not count against themselves."""
         queue = self.queues[slug]
-        return queue.is_active and (queue.limit is None or len(self.waiting(slug)) < queue.limit)
+        others = [talk for talk in self.waiting(slug) if talk is not besides]
+        return queue.is_active and (queue.limit is None or len(others) < queue.limit)
 
-    def placed(self, slug: str) -> str:
+    def placed(self, slug: str, talk: Talk) -> str:
         """Follow the overflow to the first queue with room; with none anywhere, stay. A circle ends."""
         seen, here = [], slug
         while here is not None and here not in seen:
-            if self.has_room(here):
+            if self.has_room(here, talk):
                 return here
             seen.append(here)
             here = self.queues[here].overflow
@@ -117,7 +119,7 @@ class Desk:
 
     # ------------------------------------------------------------ moving
     def join(self, talk: Talk, slug: str, priority: int | None = None) -> None:
-        target = self.placed(slug)
+        target = self.placed(slug, talk)
         self.clock += 1
         talk.state, talk.owner, talk.queue, talk.place = "queued", None, target, self.clock
         talk.priority = talk.priority if priority is None else priority
@@ -245,6 +247,11 @@ class Desk:
         talk = self.talks[pk]
         self.must_be_open(talk)
         talk.state, talk.owner, talk.is_snoozed = "closed", None, False
+
+    def close_by_hand(self, pk: object) -> None:
+        """A person ends it: what the bot had not said yet stays unsaid."""
+        self.close(pk)
+        self.silence(pk)
 
     def snooze(self, pk: object, name: str) -> None:
         talk = self.talks[pk]

@@ -256,7 +256,9 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(pick=PICK, actor=AGENTS)
     def closed(self, pick: int, actor: str) -> None:
         pk = self.some_talk(pick, "human_handoff")
-        self.both(lambda: self.desk.close(pk), lambda: handoff.close(pk, actor=self.rig.agents[actor]))
+        self.both(
+            lambda: self.desk.close_by_hand(pk), lambda: handoff.close(pk, actor=self.rig.agents[actor])
+        )
 
     @precondition(has_talks)
     @rule(pick=PICK, name=AGENTS)
