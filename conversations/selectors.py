@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts.models import Membership
 from accounts.roles import Role
+from contacts.addresses import InvalidAddress, equivalence
+from contacts.models import Identity
 from conversations.models import Conversation, ConversationQuerySet, State
 from queues import eligibility
 from queues.models import AgentProfile, Queue
@@ -67,3 +70,15 @@ def visible_to(member: Membership) -> ConversationQuerySet:
     """The conversations a member may read. Every view starts here."""
     served = queues_served_by(member) if member.role == Role.AGENT else ()
     return Conversation.objects.visible_to(member, served)
+
+
+def get_conversation_status(conversations: ConversationQuerySet, address: str) -> Conversation | None:
+    """The open (else the latest) of these conversations with whoever is known by an address.
+
+    A telephone number is found in any spelling, with or without Brazil's ninth digit.
+    """
+    same = Q(value=address.strip()) | Q(value=address.strip().lower())
+    with suppress(InvalidAddress):  # what is no telephone number is compared as it stands
+        same |= Q(scheme="phone", equivalence=equivalence("phone", address))
+    rows = conversations.filter(contact_id__in=Identity.objects.filter(same).values("contact_id"))
+    return rows.open().first() or rows.order_by("-created_at", "-id").first()

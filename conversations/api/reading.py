@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import django_filters
@@ -17,7 +16,6 @@ from rest_framework.response import Response
 from accounts.resources import Lister, TenantAPIView, find
 from accounts.roles import Action
 from channels_hub.models import ChannelAccount
-from contacts.addresses import InvalidAddress, equivalence
 from contacts.models import Identity
 from conversations.api.shapes import (
     SHOWN_WITH,
@@ -26,7 +24,7 @@ from conversations.api.shapes import (
     EventShape,
 )
 from conversations.models import Conversation, Event, Message, RoutingDecision, State
-from conversations.selectors import visible_to
+from conversations.selectors import get_conversation_status, visible_to
 
 
 def found(request: Request, pk: Any) -> Conversation:
@@ -102,10 +100,8 @@ class LookupView(TenantAPIView):
         wanted = LookupSerializer(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         channel = find(ChannelAccount.objects.all(), wanted.validated_data["channel"])
-        people = _known_by(wanted.validated_data["address"])
-        rows = visible_to(request.member).filter(channel=channel, contact_id__in=people)
-        rows = rows.select_related(*SHOWN_WITH)
-        conversation = rows.open().first() or rows.order_by("-created_at", "-id").first()
+        rows = visible_to(request.member).filter(channel=channel).select_related(*SHOWN_WITH)
+        conversation = get_conversation_status(rows, wanted.validated_data["address"])
         if conversation is None:
             raise NotFound
         return Response(ConversationShape(conversation).data)
@@ -114,14 +110,6 @@ class LookupView(TenantAPIView):
 class LookupSerializer(serializers.Serializer[Any]):
     channel = serializers.UUIDField()
     address = serializers.CharField(max_length=200)
-
-
-def _known_by(address: str) -> Any:
-    """Contacts known by an address of any scheme; telephone numbers in any spelling."""
-    same = Q(value=address.strip()) | Q(value=address.strip().lower())
-    with suppress(InvalidAddress):  # no telephone number is compared as it stands
-        same |= Q(scheme="phone", equivalence=equivalence("phone", address))
-    return Identity.objects.filter(same).values("contact_id")
 
 
 class OfConversation(Lister):
