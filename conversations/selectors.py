@@ -54,8 +54,11 @@ def queues_served_by(member: Membership) -> list[UUID]:
     queues = list(Queue.objects.all())
     if member.role != Role.AGENT:
         return [q.pk for q in queues]
-    profile = AgentProfile.objects.filter(member=member).first()
-    skills = frozenset(profile.skills.values_list("skill__slug", flat=True)) if profile else frozenset()
+    # The profile stays on the member, for the page asks for its presence too; skills only where a queue asks.
+    profile: AgentProfile | None = getattr(member, "agent", None)
+    skills: frozenset[str] = frozenset()
+    if profile and any(q.skills_required for q in queues):
+        skills = frozenset(profile.skills.values_list("skill__slug", flat=True))
     agent = eligibility.Agent(id=member.pk, capacity=0, load=0, skills=skills)
     return [
         q.pk

@@ -92,7 +92,7 @@ def shell(request: HttpRequest, visible: ConversationQuerySet, now: Any) -> dict
         "view": view,
         "counts": counted,
         "listing": pages.listing(visible, member, view, now, key=request.GET.get("after", "")),
-        "profile": AgentProfile.objects.filter(member=member).first(),
+        "profile": getattr(member, "agent", None),
         "presences": AgentProfile.Presence.choices,
     }
 

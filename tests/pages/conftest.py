@@ -66,7 +66,7 @@ def write_in() -> Callable[..., Message]:
     return write
 
 
-def settled(seconds: float = 20) -> None:
+def settled(seconds: float = 60) -> None:
     """Wait until no transaction of the whole server is older than this moment.
 
     Other databases of the server count too: a test of theirs may hold a transaction open meanwhile.
