@@ -16,6 +16,7 @@ from queues.models import Queue
 
 logger = logging.getLogger(__name__)
 Kind = Deadline.Kind
+TELL_AFTER = 3  # failed tries, then a supervisor hears of it; the tries go on
 
 
 def drain_deadlines(*, limit: int = 200) -> int:
@@ -30,6 +31,8 @@ def drain_deadlines(*, limit: int = 200) -> int:
             except Exception:
                 # Logged by id; it stays armed and is tried again, for somebody waits for it.
                 logger.exception("deadline %s of %s failed", deadline.kind, deadline.conversation_id)
+                if deadline.attempts == TELL_AFTER:
+                    _call_attention(deadline, f"{deadline.kind} fails again and again")
                 continue
             deadlines.finish(deadline)
     return len(due)

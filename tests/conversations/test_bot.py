@@ -228,6 +228,26 @@ def test_an_idle_agent_gives_the_conversation_back_to_the_queue_once(
     assert conversation.events.filter(type="requeue").count() == 1
 
 
+def test_a_turn_that_fails_again_and_again_calls_a_supervisor_once_and_is_not_dropped(
+    reception: Reception, twilio_channel: ChannelAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("boom")
+
+    twilio.post(twilio_channel, twilio.form("Oi"))
+    intake.drain()
+    monkeypatch.setattr(clockwork.bot, "take_turn", broken)
+    for _ in range(5):
+        Deadline.objects.filter(kind="bot_turn").update(due_at=timezone.now())
+        clockwork.drain_deadlines()
+    conversation = Conversation.objects.get()
+    assert conversation.events.filter(type="attention").count() == 1
+    monkeypatch.undo()
+    Deadline.objects.filter(kind="bot_turn").update(due_at=timezone.now())
+    clockwork.drain_deadlines()
+    assert Conversation.objects.get().state == "bot"
+
+
 def test_a_worker_that_died_in_a_turn_leaves_it_to_the_next(
     reception: Reception, twilio_channel: ChannelAccount
 ) -> None:
