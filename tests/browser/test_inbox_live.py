@@ -126,3 +126,17 @@ def test_the_transfer_dialog_passes_it_on_and_the_page_says_so(
 
     assert page.locator("dialog[open]").count() == 0
     assert Conversation.objects.get(pk=conversation.pk).assigned_agent == bia
+
+
+@pytest.mark.parametrize("path", ["/inbox/", "/preferences/", "/simulator/"])
+def test_on_a_phone_nothing_is_cut_off_and_the_rail_lies_below(
+    live_site, browser_page, enter, ana, phone_channel, path
+):
+    enter(browser_page, ana, path)
+    browser_page.set_viewport_size({"width": 390, "height": 800})
+    wide, beyond, rail_top = browser_page.evaluate(
+        "() => { const main = document.querySelector('main'), rail = document.querySelector('.rail');"
+        " return [document.documentElement.scrollWidth, main.scrollWidth - main.clientWidth,"
+        " rail.getBoundingClientRect().top] }"
+    )
+    assert (wide <= 390, beyond <= 0, rail_top > 700) == (True, True, True)
