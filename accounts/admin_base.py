@@ -342,7 +342,7 @@ def log_in(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
     raise PermissionDenied
 
 
-# group -> (title, icon, model); a group and an entry show only for those who may see the model's pages
+# group -> (title, icon, model or model:page); groups and entries show only for who may see the model's pages
 SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
     (
         gettext_lazy("Service"),
@@ -356,10 +356,14 @@ SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
         gettext_lazy("Team"),
         (
             (gettext_lazy("Queues"), "stacks", "queues.queue"),
+            (gettext_lazy("Overflow"), "fork_right", "queues.queue:overflow"),
             (gettext_lazy("Departments"), "apartment", "queues.department"),
             (gettext_lazy("Agents"), "support_agent", "queues.agentprofile"),
             (gettext_lazy("Skills"), "school", "queues.skill"),
+            (gettext_lazy("Break reasons"), "free_breakfast", "queues.breakreason"),
             (gettext_lazy("Calendars"), "calendar_month", "queues.calendar"),
+            (gettext_lazy("SLA policies"), "timer", "queues.slapolicy"),
+            (gettext_lazy("Desk settings"), "tune", "queues.desksettings"),
             (gettext_lazy("Members"), "group", "accounts.membership"),
         ),
     ),
@@ -397,10 +401,16 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [{"title": "", "items": [home]}]
     for title, entries in SIDEBAR:
         items = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:{label.replace('.', '_')}_changelist")}
-            for name, icon, label in entries
+            {"title": name, "icon": icon, "link": reverse(f"admin:{label.replace('.', '_')}_{page}")}
+            for name, icon, label, page in map(_entry, entries)
             if admin.site._registry[apps.get_model(label)].has_view_permission(request)
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
+
+
+def _entry(entry: tuple[Any, str, str]) -> tuple[Any, str, str, str]:
+    name, icon, where = entry
+    label, _colon, page = where.partition(":")
+    return name, icon, label, page or "changelist"

@@ -82,6 +82,34 @@ class KeepInsideTenant(Operation):
         return f"Keep the links of {', '.join(self.model_names)} inside their organization"
 
 
+class KeepLinkInsideTenant(Operation):
+    """Migration step: the composite foreign key of one link that was added to a kept model later."""
+
+    reversible = True
+    reduces_to_sql = True
+
+    def __init__(self, model_name: str, field_name: str) -> None:
+        self.model_name, self.field_name = model_name, field_name
+
+    def deconstruct(self) -> tuple[str, list[str], dict[str, Any]]:
+        return self.__class__.__name__, [self.model_name, self.field_name], {}
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The state of the models does not change."""
+
+    def database_forwards(self, app_label: str, editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        editor.execute(_composite(model, model._meta.get_field(self.field_name)))
+
+    def database_backwards(self, app_label: str, editor: Any, from_state: Any, to_state: Any) -> None:
+        model = from_state.apps.get_model(app_label, self.model_name)
+        name = _name(model, model._meta.get_field(self.field_name))
+        editor.execute(f'ALTER TABLE "{model._meta.db_table}" DROP CONSTRAINT "{name}"')
+
+    def describe(self) -> str:
+        return f"Keep {self.model_name}.{self.field_name} inside its organization"
+
+
 def _name(model: Any, field: models.ForeignKey) -> str:
     return f"{model._meta.db_table}_{field.column}_tenant"[:63]
 

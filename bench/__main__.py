@@ -14,7 +14,7 @@ from django.core.management import call_command
 
 from bench.kit import RESULTS, SIZES
 
-BENCHES = ("engine", "pages", "claim", "webhook", "live")
+BENCHES = ("engine", "pages", "pull", "assign", "soak", "webhook", "live")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from websockets.asyncio.client import ClientConnection, connect
 
+from accounts.models import Membership
 from bench import seeds
 from bench.kit import LOOPBACK, START_SECONDS, Gate, Report, Size, percentile, running
 from bench.load import burst, new_sid, signed, twilio_form
@@ -54,7 +55,7 @@ def run(size: Size) -> Report:
         running(*WORKER, "--without-gossip", "--without-mingle", "--without-heartbeat"),
     ):
         seeds.clean()
-        cookie = _session_of(place)
+        cookie = session_of(place.supervisor)
         _warm_up(port, place)
         seen = asyncio.run(_watch(port, cookie, place, size.of(MESSAGES, 4)))
         processed = [
@@ -81,9 +82,9 @@ def _warm_up(port: int, place: seeds.Desk) -> None:
             raise RuntimeError("the workers do not process what comes in")
 
 
-def _session_of(place: seeds.Desk) -> str:
-    """A cookie of the supervisor, as the log-in page gives it."""
-    user = place.supervisor.user
+def session_of(member: Membership) -> str:
+    """A cookie of the member, as the log-in page gives it."""
+    user = member.user
     store = import_module(settings.SESSION_ENGINE).SessionStore()
     store[SESSION_KEY] = str(user.pk)
     store[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]

@@ -46,9 +46,13 @@ def twilio_form(sid: str, sender: str, text: str, account_sid: str, to: str) -> 
 
 def signed(public_url: str, path: str, fields: dict[str, str], token: str) -> bytes:
     """The whole HTTP request with its X-Twilio-Signature."""
-    told = public_url + path + "".join(name + fields[name] for name in sorted(fields))
-    signature = base64.b64encode(hmac.new(token.encode(), told.encode(), hashlib.sha1).digest()).decode()
-    return request(path, urlencode(fields).encode(), f"X-Twilio-Signature: {signature}\r\n")
+    said = signature(public_url + path, fields, token)
+    return request(path, urlencode(fields).encode(), f"X-Twilio-Signature: {said}\r\n")
+
+
+def signature(url: str, fields: dict[str, str], token: str) -> str:
+    told = url + "".join(name + fields[name] for name in sorted(fields))
+    return base64.b64encode(hmac.new(token.encode(), told.encode(), hashlib.sha1).digest()).decode()
 
 
 def request(path: str, body: bytes, more: str = "") -> bytes:

@@ -11,8 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import Count
-from django.db.models.functions import Now
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -23,8 +22,9 @@ from django_fsm import TransitionNotAllowed
 
 from accounts.models import Membership
 from accounts.roles import Action
-from conversations import around, frames, handoff, outbox, pages, selectors, thread
-from conversations.models import Conversation, State
+from conversations import around, frames, handoff, notices, outbox, selectors, thread
+from conversations.capacity import load_by_queue, open_load
+from conversations.models import Conversation
 from conversations.moves import database_now, writing
 from conversations.views import find, for_members, wants_json
 from flows.models import Flow
@@ -35,6 +35,7 @@ REFUSED = (
     handoff.Conflict,
     handoff.Full,
     handoff.NoQueue,
+    handoff.OutOfHours,
     outbox.NotYours,
     outbox.StaleView,
     outbox.Refused,
@@ -51,6 +52,8 @@ def sentence(error: Exception) -> str:
             return str(error)
         case handoff.NoQueue():
             return _("There is no active queue to pass it on to.")
+        case handoff.OutOfHours():
+            return notices.refusal(error)
         case outbox.NotYours():
             return _("Only the agent who has the conversation answers in it.")
         case outbox.StaleView():
@@ -75,7 +78,12 @@ def refused(request: HttpRequest, error: Exception, back: str) -> HttpResponse:
 def code_of(error: Exception) -> str:
     if isinstance(error, outbox.Refused):
         return error.code
-    names = {outbox.StaleView: "stale_view", outbox.NotYours: "not_yours", handoff.Full: "capacity"}
+    names = {
+        outbox.StaleView: "stale_view",
+        outbox.NotYours: "not_yours",
+        handoff.Full: "capacity",
+        handoff.OutOfHours: "closed",
+    }
     return names.get(type(error), "conflict")
 
 
@@ -112,9 +120,18 @@ def shown(request: HttpRequest, pk: UUID | None) -> HttpResponse:
     return response
 
 
-def carried_out(request: HttpRequest, pk: UUID, verb: Callable[[], Any]) -> HttpResponse:
+def carried_out(
+    request: HttpRequest,
+    pk: UUID,
+    verb: Callable[[], Any],
+    *,
+    full: Callable[[handoff.Full], HttpResponse] | None = None,
+) -> HttpResponse:
+    """Call a verb and show what it did. `full` answers when an agent has no room, else that is a refusal."""
     try:
         verb()
+    except handoff.Full as error:
+        return full(error) if full else refused(request, error, reverse("inbox-thread", args=[pk]))
     except REFUSED as error:
         return refused(request, error, reverse("inbox-thread", args=[pk]))
     except Conversation.DoesNotExist as error:
@@ -153,7 +170,13 @@ def claim(request: HttpRequest, pk: UUID) -> HttpResponse:
 @for_members(Action.TAKE_OVER)
 def take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
     find(request.member, pk)
-    return carried_out(request, pk, lambda: handoff.take_over(pk, agent_id=request.member.pk))
+    me, over_capacity = request.member.pk, said_over_capacity(request)
+    return carried_out(
+        request,
+        pk,
+        lambda: handoff.take_over(pk, agent_id=me, over_capacity=over_capacity),
+        full=lambda error: over_capacity_question(request, pk, me, error),
+    )
 
 
 # ---------------------------------------------------------------- passing on
@@ -165,9 +188,11 @@ def transfer(request: HttpRequest, pk: UUID) -> HttpResponse:
     if request.method == "GET":
         return dialog(request, "transfer", {"conversation": conversation, **_destinations(conversation)})
 
+    over_capacity = said_over_capacity(request)
+    kind, _sep, value = request.POST.get("to", "").partition(":")
+
     def act() -> None:
         mine_to_move(request.member, conversation)
-        kind, _sep, value = request.POST.get("to", "").partition(":")
         target = _existing(kind, value)
         priority = request.POST.get("priority", "")
         handoff.transfer(
@@ -176,9 +201,44 @@ def transfer(request: HttpRequest, pk: UUID) -> HttpResponse:
             **{f"{kind}_id": target},
             priority=int(priority) if priority.isdigit() and int(priority) in Priority.values else None,
             note=request.POST.get("note", "").strip()[:LONGEST],
+            over_capacity=over_capacity,
         )
 
-    return carried_out(request, pk, act)
+    return carried_out(
+        request, pk, act, full=lambda error: over_capacity_question(request, pk, UUID(value), error)
+    )
+
+
+# ---------------------------------------------------------------- above capacity
+def said_over_capacity(request: HttpRequest) -> bool:
+    """Whether a supervisor has confirmed it; for anybody else it is forbidden to say so."""
+    said = request.POST.get("over_capacity") == "1"
+    if said and not request.member.may(Action.ASSIGN):
+        raise PermissionDenied
+    return said
+
+
+def over_capacity_question(
+    request: HttpRequest, pk: UUID, agent_id: UUID, error: handoff.Full
+) -> HttpResponse:
+    """Ask a supervisor whether a full agent gets it all the same; anybody else is told the refusal.
+
+    The same request is made again with the confirmation in it.
+    """
+    if not request.member.may(Action.ASSIGN):
+        return refused(request, error, reverse("inbox-thread", args=[pk]))
+    context = {
+        "agent": AgentProfile.objects.select_related("member__user").get(member_id=agent_id),
+        "mine": agent_id == request.member.pk,
+        "load": open_load(agent_id, besides=pk),
+        "why": str(error),  # of the queue's limit per agent, when it was that
+        "fields": [(name, request.POST[name]) for name in ("to", "priority", "note") if name in request.POST],
+        "action": request.path,
+        "back": pk,
+    }
+    response = dialog(request, "over_capacity", context)
+    response.headers["HX-Retarget"], response.headers["HX-Reswap"] = "#dialog", "innerHTML"
+    return response
 
 
 def _existing(kind: str, value: str) -> UUID:
@@ -201,13 +261,13 @@ def _destinations(conversation: Conversation) -> dict[str, Any]:
     )
     waiting = handoff.waiting_in([q.pk for q in queues])
     agents = AgentProfile.objects.filter(member__is_active=True).select_related("member__user")
-    loads = _loads()
+    taken = {pk: sum(by_queue.values()) for pk, by_queue in load_by_queue().items()}
     departments = {q.department_id: q.department for q in queues}
     return {
         "queues": [(q, waiting.get(q.pk, 0)) for q in queues],
         "departments": list(departments.values()) if len(departments) > 1 else [],
         "agents": sorted(
-            ((a, loads.get(a.member_id, 0)) for a in agents if a.member_id != conversation.assigned_agent_id),
+            ((a, taken.get(a.member_id, 0)) for a in agents if a.member_id != conversation.assigned_agent_id),
             key=lambda pair: (ORDER[pair[0].presence], pair[1], pair[0].member.name),
         ),
         "priorities": Priority.choices,
@@ -216,12 +276,6 @@ def _destinations(conversation: Conversation) -> dict[str, Any]:
 
 
 ORDER = {"online": 0, "busy": 1, "away": 2, "offline": 3}
-
-
-def _loads() -> dict[UUID, int]:
-    """Open conversations per agent: what stands beside each name."""
-    rows = Conversation.objects.filter(state=State.HUMAN_HANDOFF, snoozed_until__isnull=True).order_by()
-    return {r["assigned_agent"]: r["n"] for r in rows.values("assigned_agent").annotate(n=Count("pk"))}
 
 
 @require_http_methods(["GET", "POST"])
@@ -358,6 +412,7 @@ def retry(request: HttpRequest, pk: UUID, message_pk: UUID) -> HttpResponse:
 @for_members(Action.ANSWER)
 def seen(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The agent who has it looked at it: the unread badge goes, on all their screens."""
+    request.by_itself = True  # the page says this whenever a message comes in: no sign of input
     conversation = find(request.member, pk)
     if conversation.assigned_agent_id == request.member.pk and conversation.unread:
         with writing(pk, actor=request.member) as locked:
@@ -365,24 +420,3 @@ def seen(request: HttpRequest, pk: UUID) -> HttpResponse:
                 locked.unread = 0
                 locked.log("seen")
     return HttpResponse(status=204)
-
-
-# ---------------------------------------------------------------- the agent
-@require_POST
-@for_members(Action.ANSWER)
-def presence(request: HttpRequest) -> HttpResponse:
-    """Available, busy, away or offline: what routing and colleagues see."""
-    wanted = request.POST.get("status", "")
-    if wanted not in AgentProfile.Presence.values:
-        raise Http404
-    AgentProfile.objects.filter(member=request.member).update(presence=wanted, presence_since=Now())
-    if not request.htmx:
-        return redirect("inbox")
-    profile = AgentProfile.objects.filter(member=request.member).first()
-    context = {
-        "member": request.member,
-        "profile": profile,
-        "presences": AgentProfile.Presence.choices,
-        "initials": pages.initials(request.member.name),
-    }
-    return render(request, "inbox/_presence.html", context)

@@ -12,10 +12,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
-from django_fsm import TransitionNotAllowed
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, asks, col, may, refused, told
@@ -24,13 +23,26 @@ from channels_hub.admin import ChannelAdmin
 from channels_hub.models import ChannelAccount
 from contacts.admin import matching
 from contacts.models import Contact
-from conversations import admin_inbox, admin_index, admin_records, handoff, selectors
+from conversations import (
+    admin_agents,
+    admin_inbox,
+    admin_index,
+    admin_overflow,
+    admin_records,
+    handoff,
+    selectors,
+)
+from conversations.admin_bulk import REFUSALS, BulkMixin, enter_line, why_not
 from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TransferDialog
-from conversations.models import Conversation, FlowRun, Reception, State
+from conversations.admin_why import WhyMixin
+from conversations.models import Conversation, FlowRun, Reception
 from flows.models import Flow
 from queues.models import AgentProfile
 
-__all__ = ["ConversationAdmin", "DeskChannelAdmin", "admin_inbox", "admin_index", "admin_records"]
+__all__ = [
+    "ConversationAdmin", "DeskChannelAdmin", "admin_agents", "admin_inbox", "admin_index", "admin_overflow",
+    "admin_records",
+]  # fmt: skip
 
 MATCHES = 200  # contacts that a search looks into
 STATE_COLOURS = {
@@ -107,21 +119,8 @@ class RunInline(TenantInline):
         return super().get_queryset(request).select_related("version").defer("state", "version__document")
 
 
-def why_not(error: Exception, conversation: Conversation) -> str:
-    """A verb's refusal as a sentence."""
-    match error:
-        case handoff.NoQueue():
-            return _("There is no active queue to wait in.")
-        case TransitionNotAllowed():
-            return _("Not possible while the conversation is “%s”.") % conversation.get_state_display()
-    return str(error)
-
-
-REFUSALS = (handoff.Conflict, handoff.Full, handoff.NoQueue, TransitionNotAllowed)
-
-
 @admin.register(Conversation)
-class ConversationAdmin(TenantAdmin):
+class ConversationAdmin(BulkMixin, WhyMixin, TenantAdmin):
     view_action = Action.READ_CONVERSATIONS
     contact = col("contact", gettext_lazy("Contact"))
     queue = col("queue", gettext_lazy("Queue"))
@@ -144,7 +143,7 @@ class ConversationAdmin(TenantAdmin):
     ordering = ("-last_message_at", "-id")
     sortable_by = ()
     inlines = (admin_records.EventInline, RunInline)
-    actions = ("close_selected", "release_selected")
+    actions = BulkMixin.bulk_actions
     actions_row = ("transfer", "assign", "release", "close")
     actions_detail = ({"title": gettext_lazy("Move"), "icon": "move_down", "items": list(actions_row)},)
     fieldsets = (
@@ -257,30 +256,12 @@ class ConversationAdmin(TenantAdmin):
         submit=gettext_lazy("Transfer"),
     )
     def transfer(self, request: HttpRequest, form: TransferDialog, conversation: Conversation) -> None:
-        to = form.cleaned_data
-        # Nobody has it yet: it enters the line. From people to people it is passed on.
-        fresh = conversation.state in (State.PENDING, State.BOT)
-
-        def verb() -> Conversation:
-            if fresh:
-                return handoff.request_handoff(
-                    conversation.pk,
-                    queue_id=to["queue"].pk,
-                    priority=to["priority"],
-                    context=to["note"],
-                    actor=request.member,
-                    cause="admin",
-                )
-            return handoff.transfer(
-                conversation.pk,
-                actor=request.member,
-                queue_id=to["queue"].pk,
-                priority=to["priority"],
-                note=to["note"],
-                cause="admin",
-            )
-
-        self._move(request, conversation, verb, _("The conversation waits in a queue."))
+        self._move(
+            request,
+            conversation,
+            lambda: enter_line(conversation, form.cleaned_data, request.member),
+            _("The conversation waits in a queue."),
+        )
 
     @asks(
         gettext_lazy("Back to the bot"),
@@ -305,49 +286,13 @@ class ConversationAdmin(TenantAdmin):
             request,
             conversation,
             lambda: handoff.assign_agent(
-                conversation.pk, agent.member_id, actor=request.member, cause="admin"
+                conversation.pk,
+                agent.member_id,
+                actor=request.member,
+                cause="admin",
+                over_capacity=form.cleaned_data["over_capacity"],
             ),
             _("%(name)s has the conversation.") % {"name": agent.member.name},
-        )
-
-    # ------------------------------------------------------------------ acts on several, one by one
-    def _each(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Conversation],
-        verb: Callable[[Conversation], Any],
-        done: Callable[[int], str],
-    ) -> None:
-        moved = 0
-        for conversation in queryset:
-            try:
-                verb(conversation)
-                moved += 1
-            except REFUSALS as error:
-                refused(request, f"{conversation.contact}: {why_not(error, conversation)}")
-        if moved:
-            told(request, done(moved))
-
-    @action(description=gettext_lazy("Close the selected conversations"), permissions=["answer"])
-    def close_selected(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        self._each(
-            request,
-            queryset,
-            lambda one: handoff.close(one.pk, actor=request.member, cause="admin"),
-            lambda n: ngettext("%(n)s conversation closed.", "%(n)s conversations closed.", n) % {"n": n},
-        )
-
-    @action(
-        description=gettext_lazy("Give the selected conversations back to the bot"), permissions=["answer"]
-    )
-    def release_selected(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        self._each(
-            request,
-            queryset,
-            lambda one: handoff.release_to_bot(one.pk, actor=request.member, cause="admin"),
-            lambda n: (
-                ngettext("The bot has %(n)s conversation.", "The bot has %(n)s conversations.", n) % {"n": n}
-            ),
         )
 
     # ------------------------------------------------------------------ columns

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from conversations.models import CloseReason
 from flows.models import Flow
@@ -44,6 +44,12 @@ class TransferDialog(BaseDialogForm):
         self.fields["queue"].queryset = Queue.objects.filter(is_active=True).order_by("name")
 
 
+class PriorityDialog(BaseDialogForm):
+    priority = forms.TypedChoiceField(
+        label=gettext_lazy("Priority"), coerce=int, choices=Priority.choices, widget=UnfoldAdminSelectWidget
+    )
+
+
 class ReleaseDialog(BaseDialogForm):
     flow = forms.ModelChoiceField(
         label=gettext_lazy("Flow"),
@@ -66,6 +72,9 @@ class AgentChoice(forms.ModelChoiceField):
 
 class AssignDialog(BaseDialogForm):
     agent = AgentChoice(label=gettext_lazy("Agent"), queryset=None, widget=UnfoldAdminSelectWidget)
+    over_capacity = forms.BooleanField(
+        label=gettext_lazy("Also above their capacity"), required=False, widget=UnfoldBooleanWidget
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -23,14 +23,16 @@ MOST = 999  # nobody needs to know more exactly than that
 def cards(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """UNFOLD["DASHBOARD_CALLBACK"]: what waits, what is going on, what needs a person."""
     found: list[dict[str, Any]] = []
+    still = ""
     if may(request, Action.READ_CONVERSATIONS):
         found += _conversations()
+        still = reverse("admin:conversations_conversation_standing_still")
     if may(request, Action.READ_CHANNELS):
         found += _channels()
     if may(request, Action.READ_OUTBOX):
         found += _outbox()
     lines = _lines() if may(request, Action.READ_QUEUES) else []
-    return {**context, "cards": found, "lines": lines}
+    return {**context, "cards": found, "lines": lines, "standing_still": still}
 
 
 def _lines() -> list[dict[str, Any]]:

@@ -8,19 +8,26 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import (
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateFilter,
+    RelatedDropdownFilter,
+)
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from accounts.admin_base import TenantAdmin, TenantInline, asks, col, may, refused, told
 from accounts.roles import Action
 from channels_hub.contract import State
-from conversations import outbox
+from conversations import outbox, words
 from conversations.models import Deadline, Delivery, Event, Message, RoutingDecision
+from conversations.why import told_of
 
 STATUS_COLOURS = {
     "received": "info",
@@ -305,14 +312,74 @@ class DeadlineAdmin(RecordAdmin):
     readonly_fields = fields
 
 
+class ModeFilter(DropdownFilter):
+    """How it was decided: by people, or by one of the router's modes."""
+
+    title = gettext_lazy("how")
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(words.MODES.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(mode=self.value()) if self.value() else queryset
+
+
+class ChosenFilter(DropdownFilter):
+    title = gettext_lazy("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("chosen", gettext_lazy("an agent was chosen")), ("nobody", gettext_lazy("nobody fits"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in ("chosen", "nobody"):
+            return queryset
+        return queryset.filter(chosen__isnull=self.value() == "nobody")
+
+
 @admin.register(RoutingDecision)
 class RoutingDecisionAdmin(RecordAdmin):
-    mode = col("mode", gettext_lazy("How"))
+    queue = col("queue", gettext_lazy("Queue"))
     chosen = col("chosen", gettext_lazy("Agent"))
-    reason = col("reason", gettext_lazy("Why"))
-    list_display = (AT, "conversation_link", mode, chosen, reason)
-    list_filter = (ConversationFilter,)
-    list_select_related = ("conversation__contact", "chosen__user")
+    list_display = (AT, "conversation_link", queue, "how", chosen, "why")
+    list_filter = (
+        ConversationFilter,
+        ModeFilter,
+        ("queue", RelatedDropdownFilter),
+        ChosenFilter,
+        ("at", RangeDateFilter),
+    )
+    list_select_related = ("conversation__contact", "chosen__user", "queue")
+    search_fields = ("conversation_id",)
+    search_help_text = gettext_lazy("The whole id of a conversation")
     ordering = ("-id",)
-    fields = ("conversation_link", mode, chosen, reason, col("candidates", gettext_lazy("Candidates")), AT)
+    fields = ("conversation_link", queue, "how", chosen, "why", "what_helps", AT, "considered")
     readonly_fields = fields
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RoutingDecision], search_term: str
+    ) -> tuple[QuerySet[RoutingDecision], bool]:
+        if not (term := search_term.strip()):
+            return queryset, False
+        try:
+            return queryset.filter(conversation_id=UUID(term)), False
+        except ValueError:
+            return queryset.none(), False
+
+    @display(description=gettext_lazy("How"))
+    def how(self, record: RoutingDecision) -> Any:
+        return words.MODES.get(record.mode, record.mode)
+
+    @display(description=gettext_lazy("Why"))
+    def why(self, record: RoutingDecision) -> str:
+        return words.reason(record.reason)
+
+    @display(description=gettext_lazy("What would move it"), empty_value="-")
+    def what_helps(self, record: RoutingDecision) -> str | None:
+        return "; ".join(told_of(record).unblock) or None
+
+    @display(description=gettext_lazy("Candidates"))
+    def considered(self, record: RoutingDecision) -> str:
+        shown = {"candidates": told_of(record).candidates}
+        return render_to_string("admin/conversations/candidates.html", shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.utils import formats
 from django.utils.translation import get_language_info
@@ -15,7 +16,17 @@ from accounts.roles import Action
 from conversations import thread
 from conversations.can_send import can_send
 from conversations.models import Conversation, State
-from conversations.pages import HUES, Chip, channel_icon, initials, name_of, phone_text, window_chip
+from conversations.pages import (
+    HUES,
+    Chip,
+    channel_icon,
+    initials,
+    name_of,
+    phone_text,
+    rest_chips,
+    sla_chip,
+    window_chip,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,9 @@ class Rights:
     transfer: bool = False
     release: bool = False
     close: bool = False
+    hold: bool = False
+    resume: bool = False
+    snooze: bool = False
 
 
 def rights_of(c: Conversation, member: Membership) -> Rights:
@@ -44,12 +58,16 @@ def rights_of(c: Conversation, member: Membership) -> Rights:
         return Rights()
     mine = c.assigned_agent_id == member.pk
     leads = member.may(Action.ASSIGN)
+    rests = bool(c.held_at or c.snoozed_until)
     return Rights(
         claim=c.state == State.QUEUED,
         take_over=not mine and c.state != State.QUEUED and member.may(Action.TAKE_OVER),
         transfer=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
         release=(mine or leads) and c.state in (State.QUEUED, State.HUMAN_HANDOFF),
         close=mine or leads,
+        hold=mine and not rests,
+        resume=(mine or leads) and rests,
+        snooze=mine,
     )
 
 
@@ -129,6 +147,9 @@ def header_of(c: Conversation, member: Membership, now: datetime) -> dict[str, A
         chips.append(Chip("info", "user-plus", c.assigned_agent.name))
     elif c.state == State.CLOSED:
         chips.append(Chip("", "circle-check", _("Closed")))
+    chips += rest_chips(c, now, ZoneInfo(member.organization.timezone))
+    if sla := sla_chip(c, now):
+        chips.append(sla)
     if c.state != State.CLOSED and (chip := window_chip(verdict.window, now)):
         chips.append(chip)
     return {

@@ -298,17 +298,17 @@ def _find_place(
         if wanted is None:
             return turn, None
         if isinstance(wanted, engine.Failed):
-            return turn, _fallback(seen)
+            return turn, _fallback(seen, now)
         place, refusal = _place(wanted, now)
         if refusal not in wanted.ports:
-            return turn, place or _fallback(seen)
+            return turn, place or _fallback(seen, now)
         more = engine.step(
             document, turn.state, engine.HandoffRefused(refusal), context=_context(seen), now=now,
             rng=_rng(seen, turn.state.steps),
         )  # fmt: skip
         kept = tuple(e for e in turn.effects if e is not wanted)
         turn = replace(more, effects=kept + more.effects, trace=turn.trace + more.trace)
-    return turn, _fallback(seen)
+    return turn, _fallback(seen, now)
 
 
 def _place(wanted: engine.HandOff, now: datetime) -> tuple[handoff.Target | None, str]:
@@ -320,10 +320,8 @@ def _place(wanted: engine.HandOff, now: datetime) -> tuple[handoff.Target | None
         return None, "nobody"
     if queue.calendar and not queue.calendar.hours().is_open(now) and "closed" in wanted.ports:
         return None, "closed"
-    place = handoff.check_and_apply_overflow(queue.pk)
-    size = handoff.waiting_in([place.queue.pk]).get(place.queue.pk, 0)
-    full = place.queue.max_queue_size is not None and size >= place.queue.max_queue_size
-    return place, "full" if full else ""
+    place = handoff.check_and_apply_overflow(queue.pk, now=now)
+    return place, "full" if place.full else ""
 
 
 def _queue_named(wanted: engine.HandOff) -> Queue | None:
@@ -351,31 +349,31 @@ def _agent_place(email: str) -> tuple[handoff.Target | None, str]:
     return handoff.Target(agent=agent), ""
 
 
-def _fallback(seen: Snapshot) -> handoff.Target | None:
+def _fallback(seen: Snapshot, now: datetime) -> handoff.Target | None:
+    queue_id = _fallback_queue(seen)
+    return handoff.check_and_apply_overflow(queue_id, now=now) if queue_id else None
+
+
+def _fallback_queue(seen: Snapshot) -> UUID | None:
     """Nobody may be lost over a queue that is gone: the channel's own queue, else the first active."""
     reception = Reception.objects.filter(channel=seen.conversation.channel).first()
-    queue_id = reception.default_queue_id if reception else None
-    if queue_id is None:
-        queue_id = (
-            Queue.objects.filter(is_active=True)
-            .order_by("-priority", "slug")
-            .values_list("pk", flat=True)
-            .first()
-        )
-    return handoff.check_and_apply_overflow(queue_id) if queue_id else None
+    if reception and reception.default_queue_id:
+        return reception.default_queue_id
+    active = Queue.objects.filter(is_active=True).order_by("-priority", "slug")
+    return active.values_list("pk", flat=True).first()
 
 
 def _recover(seen: Snapshot) -> None:
     """State bot without a live run (its hand-over found nowhere to go): try a queue again."""
-    place = _fallback(seen)
-    if place is None:
+    queue_id = _fallback_queue(seen)
+    if queue_id is None:
         with moving(seen.conversation.pk, cause="bot") as conversation:
             _still_holds(conversation, seen)
             if seen.unheard:
                 conversation.heard_seq = seen.unheard[-1].seq
             conversation.log("attention", {"why": "no active queue"})
         return
-    handoff.assign_to_queue_with_overflow(seen.conversation.pk, place.queue.pk, cause="recovery")
+    handoff.assign_to_queue_with_overflow(seen.conversation.pk, queue_id, cause="recovery")
 
 
 def variables_of(conversation: Conversation) -> Mapping[str, Any]:

@@ -12,50 +12,29 @@ import contextlib
 import json
 import logging
 import random
-import time
 from collections import defaultdict
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
-from channels.auth import get_user
-from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError
 from django.utils import timezone, translation
 
-from accounts.middleware import membership_of
-from accounts.models import Membership
-from accounts.roles import Action
-from conversations import frames
+from conversations import frames, signs
 from conversations.bells import LIVE_GROUP
 from conversations.pages import View
+from conversations.sockets import MemberSocket, in_reader, stop
 
 logger = logging.getLogger(__name__)
 
-STRANGER = 4401
-TOO_FAST = 4429
-TOO_BIG = 1009
 COALESCE = 0.03  # seconds in which bells become one look
 POLL = 1.0
-RECHECK = 30.0
-MAX_FRAME = 64 * 1024
-MAX_PER_SECOND = 20
 RETRY = 0.5  # while the database is away
 LONGEST_REST = 15.0
-_readers = ThreadPoolExecutor(4, thread_name_prefix="frames")
-
-
-def _in_reader(function: Any) -> Any:
-    """Run in one of a few threads of their own: page requests and sockets must not wait for each other."""
-    return database_sync_to_async(function, thread_sensitive=False, executor=_readers)
 
 
 # ---------------------------------------------------------------- one hub per process
@@ -80,7 +59,7 @@ class Hub:
             self.seen.pop(key, None)
         if not self.sockets:
             tasks, self.tasks = self.tasks, []
-            await _stop(tasks)
+            await stop(tasks)
 
     def ring(self, organization_id: UUID) -> None:
         for socket in self.sockets.get(organization_id, ()):
@@ -112,7 +91,8 @@ class Hub:
         while True:
             await asyncio.sleep(POLL)
             try:
-                now = await _in_reader(frames.newest)(list(self.sockets))
+                now = await in_reader(frames.newest)(list(self.sockets))
+                stamps = await in_reader(frames.presence_stamps)(self.members())
             except DatabaseError as error:
                 logger.warning("the live poll waits for the database: %s", type(error).__name__)
                 continue
@@ -120,6 +100,12 @@ class Hub:
                 if self.seen.get(organization_id) != newest:
                     self.seen[organization_id] = newest
                     self.ring(organization_id)
+            for sockets in self.sockets.values():
+                for socket in sockets:
+                    socket.presence_is(stamps.get(socket.member.pk, ""))
+
+    def members(self) -> set[UUID]:
+        return {socket.member.pk for sockets in self.sockets.values() for socket in sockets}
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -129,49 +115,32 @@ def hub() -> Hub:
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())
 
 
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 # ---------------------------------------------------------------- one socket
-class InboxConsumer(AsyncWebsocketConsumer):
+class InboxConsumer(MemberSocket):
     """A page of the inbox. It holds a cursor and nothing that could grow: a slow reader just reads later."""
-
-    channel_layer_alias = None  # the hub listens for everybody
-    member: Membership
 
     async def connect(self) -> None:
         self.bell = asyncio.Event()
-        self.tasks: list[asyncio.Task[None]] = []
         self.joined = False
-        self.marks: list[float] = []
         self.look = 0  # rises whenever the page looks at something else
-        member = await self._member()
-        if member is None:
-            await self.accept()  # a code reaches the page only over an open socket
-            await self.close(STRANGER)
+        self.presence_is_old = False
+        if not await self.enter():
             return
-        self.member = member
         asked = {k: v[0] for k, v in parse_qs(self.scope.get("query_string", b"").decode("latin-1")).items()}
         self.cursor = asked.get("since", "")
         self.view = View.of(asked.get("tab", ""), asked.get("q", ""))
         self.open = _uuid(asked.get("open", ""))
         self.language = asked.get("lang", "")
-        await self.accept()
+        self.presence = asked.get("presence", "")  # the stamp of the one that the page shows
         hub().join(self)  # first join, then read from the cursor: nothing falls between
         self.joined = True
         self.bell.set()
-        self._start(self._pump(), self._recheck())
-
-    def _start(self, *jobs: Coroutine[Any, Any, None]) -> None:
-        self.tasks += [asyncio.create_task(job) for job in jobs]
+        self.start(self._pump(), self.recheck())
 
     async def disconnect(self, code: int) -> None:
         if self.joined:
             await hub().leave(self)
-        await _stop([t for t in self.tasks if t is not asyncio.current_task()])
+        await self.stop_jobs()
 
     # -------------------------------------------------- out
     async def _pump(self) -> None:
@@ -180,33 +149,49 @@ class InboxConsumer(AsyncWebsocketConsumer):
             await self.bell.wait()
             await asyncio.sleep(COALESCE)
             self.bell.clear()
-            look = self.look
+            look, presence_is_old = self.look, self.presence_is_old
+            self.presence_is_old = False
             try:
-                frame = await _in_reader(self._read)()
+                frame = await in_reader(self._read)(with_presence=presence_is_old)
             except DatabaseError as error:
+                self.presence_is_old |= presence_is_old
                 logger.warning("a socket waits for the database: %s", type(error).__name__)
                 await asyncio.sleep(RETRY)
                 self.bell.set()
                 continue
             if look != self.look:
+                self.presence_is_old |= presence_is_old
                 self.bell.set()  # the page moved on while we read: this frame is for another view
-            elif frame.get("reset") or frame["events"]:
+            elif frame.get("reset") or frame["events"] or presence_is_old:
                 self.cursor = frame["cursor"]
                 await self.send(json.dumps(frame))
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, *, with_presence: bool) -> dict[str, Any]:
         language = self.language if self.language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         zone = ZoneInfo(self.member.organization.timezone)
         with translation.override(language), timezone.override(zone):
-            return frames.frames_since(self.member, self.cursor, self.view, self.open)
+            frame = frames.frames_since(self.member, self.cursor, self.view, self.open)
+            if with_presence:
+                frame.setdefault("ops", []).extend(frames.presence_ops(self.member))
+            return frame
+
+    def presence_is(self, stamp: str) -> None:
+        """The poll has read it: another page, a supervisor or the desk may have changed it."""
+        if self.presence and stamp and stamp != self.presence:
+            self.presence, self.presence_is_old = stamp, True
+            self.bell.set()
+
+    async def _live(self, *, touched: bool) -> None:
+        """An open page is a sign of life; a closed one is only silence."""
+        if signs.due(self.member.pk, touched=touched):
+            await in_reader(signs.of_life)(self.member.pk, touched=touched)
+
+    async def rechecked(self) -> None:
+        await self._live(touched=False)  # tabs in the background hardly ever get to say something
 
     # -------------------------------------------------- in
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if len(text_data or bytes_data or "") > MAX_FRAME:
-            await self.close(TOO_BIG)
-            return
-        if self._too_fast():
-            await self.close(TOO_FAST)
+        if await self.is_too_much(text_data or bytes_data or ""):
             return
         try:
             said = json.loads(text_data or "")
@@ -216,13 +201,9 @@ class InboxConsumer(AsyncWebsocketConsumer):
             return
         if "ping" in said:
             await self.send('{"pong":1}')
+            await self._live(touched=said.get("active") is True)
         if "open" in said or "tab" in said or "q" in said:
             self._look_elsewhere(said)
-
-    def _too_fast(self) -> bool:
-        now = time.monotonic()
-        self.marks = [mark for mark in self.marks if now - mark < 1] + [now]
-        return len(self.marks) > MAX_PER_SECOND
 
     def _look_elsewhere(self, said: dict[str, Any]) -> None:
         """The page shows something else now; what happened since that part was read is sent again."""
@@ -235,33 +216,6 @@ class InboxConsumer(AsyncWebsocketConsumer):
             self.cursor = f"{since[0]}.{since[1]}"
         self.look += 1
         self.bell.set()
-
-    # -------------------------------------------------- who
-    async def _member(self) -> Membership | None:
-        """The membership behind the session as it is now; None for strangers and who may not read."""
-        session = self.scope.get("session")
-        if session is None or not session.session_key:
-            return None
-        store = SessionStore(session.session_key)
-        user = await get_user({"session": store})
-        if not user.is_authenticated:
-            return None
-        chosen = await database_sync_to_async(lambda: store.get("organization"))()
-        member = await database_sync_to_async(membership_of)(user, chosen)
-        return member if member and member.may(Action.READ_CONVERSATIONS) else None
-
-    async def _recheck(self) -> None:
-        """Logged out, deactivated or given another role: the socket follows within half a minute."""
-        while True:
-            await asyncio.sleep(RECHECK)
-            try:
-                member = await self._member()
-            except DatabaseError:
-                continue
-            if member is None or member.organization_id != self.member.organization_id:
-                await self.close(STRANGER)
-                return
-            self.member = member
 
 
 def _uuid(text: str) -> UUID | None:

@@ -29,7 +29,7 @@ from conversations.moves import database_now
 from flows import demo as flow_demo
 from flows import services as flows
 from flows.models import Flow
-from queues.models import AgentProfile, AgentSkill, Calendar, Department, Queue, Skill
+from queues.models import AgentProfile, AgentSkill, BreakReason, Calendar, Department, Queue, Skill
 
 SLUG = "demo"
 DOMAIN = "demo.pytake"
@@ -44,6 +44,7 @@ PEOPLE: tuple[tuple[str, str, Role, dict[str, int]], ...] = (
     ("viewer", "Vitor Nunes", Role.VIEWER, {}),
 )
 SKILLS = {"pt": "Português", "boletos": "Boletos"}
+BREAKS = ("Almoço", "Pausa", "Treinamento")
 WORKDAYS = ("mon", "tue", "wed", "thu", "fri")
 LOOPBACK = "http://127.0.0.1"
 
@@ -100,6 +101,7 @@ def _people(organization: Organization, password: str) -> dict[str, Membership]:
         slug: Skill.objects.create(organization=organization, slug=slug, name=name)
         for slug, name in SKILLS.items()
     }
+    BreakReason.objects.bulk_create(BreakReason(organization=organization, name=name) for name in BREAKS)
     members = {}
     for login, name, role, levels in PEOPLE:
         user = User.objects.create_user(f"{login}@{DOMAIN}", password, name=name)

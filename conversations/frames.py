@@ -18,16 +18,19 @@ from django.db import connection
 from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
-from django_scopes import scope
+from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership
-from conversations import around, pages, selectors, thread, timeline
+from conversations import around, me, offers, pages, selectors, thread, timeline
 from conversations.models import Conversation, ConversationQuerySet
 from conversations.moves import database_now
 from conversations.pages import View
+from queues.models import AgentProfile
 
 LIMIT = 500  # more than this behind: the page is fetched anew
 TO_TOP = frozenset({"message_in", "message_out"}) | timeline.MOVES
+RESTS = frozenset({"held", "unheld", "snoozed", "unsnoozed"})
+PROMISES = frozenset({"message_out", "sla_warning", "sla_breach"})  # a clock was met, warns or is over
 
 READ = """
 SELECT xid::text::bigint, id, conversation_id, seq, type, data->>'message' FROM conversations_event
@@ -99,16 +102,35 @@ def frames_since(
     member may see is asked now, not when the event happened.
     """
     at = parsed(cursor)
-    if at is None:
-        return {"reset": True, "cursor": current_cursor()}
-    told = _read(member.organization_id, at, limit + 1)
-    if len(told) > limit:
-        return {"reset": True, "cursor": current_cursor()}
+    told = _read(member.organization_id, at, limit + 1) if at else []
+    if at is None or len(told) > limit:
+        here = current_cursor()
+        with scope(organization=member.organization):
+            return {"reset": True, "cursor": here, "ops": [_offers_op(offers.cards(member, database_now()))]}
     if not told:
         return {"cursor": cursor, "kind": "events", "events": 0, "ops": []}
     with scope(organization=member.organization):
         ops = _ops(member, view, open_conversation, told)
     return {"cursor": f"{told[-1].xid}.{told[-1].id}", "kind": "events", "events": len(told), "ops": ops}
+
+
+def presence_stamps(member_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What tells one presence of an agent from the next, for the members of many organizations."""
+    with scopes_disabled():
+        rows = AgentProfile.objects.filter(member__in=list(member_ids))
+        return {pk: me.stamp_of(since) for pk, since in rows.values_list("member_id", "presence_since")}
+
+
+def presence_ops(member: Membership) -> list[dict[str, Any]]:
+    """The member's own presence: the dot at the rail, the menu, the banner."""
+    with scope(organization=member.organization):
+        presence = me.me_of(member)
+        context = {"presence": presence, "initials": pages.initials(member.name)}
+        return [
+            op("morph", target, render_to_string(f"inbox/_{target.replace('-', '_')}.html", context))
+            for target in ("me-dot", "me-presence", "me-told")
+            if presence
+        ]
 
 
 def _read(organization_id: UUID, at: tuple[int, int], limit: int) -> list[Told]:
@@ -126,6 +148,7 @@ def _ops(member: Membership, view: View, opened: UUID | None, told: Sequence[Tol
     visible = selectors.visible_to(member)
     ops = _row_ops(visible, member, view, by_conversation)
     ops += _count_ops(visible, member)
+    ops += _offer_ops(member, by_conversation)
     if opened in by_conversation:
         ops += _thread_ops(visible, member, opened, by_conversation[opened])
     return ops
@@ -155,11 +178,27 @@ def _count_ops(visible: ConversationQuerySet, member: Membership) -> list[dict[s
     return [op("text", f"count-{tab}", str(n)) for tab, n in pages.counts(visible, member).items()]
 
 
+def _offer_ops(member: Membership, touched: dict[UUID, list[Told]]) -> list[dict[str, Any]]:
+    """What is on offer to the viewer, when that has changed; a new offer is read aloud."""
+    types = {pk: {line.type for line in lines} for pk, lines in touched.items()}
+    ended = [pk for pk, found in types.items() if found & (timeline.MOVES | offers.ENDED)]
+    if not offers.are_changed(member, touched.keys(), ended):
+        return []
+    cards = offers.cards(member, database_now())
+    new = [card for card in cards if "offered" in types.get(card.pk, ())]
+    return [_offers_op(cards), *(op("text", "live-status", card.said) for card in new)]
+
+
+def _offers_op(cards: Sequence[offers.Card]) -> dict[str, Any]:
+    return op("morph", "offers", render_to_string("inbox/_offers.html", {"offers": cards}))
+
+
 # ---------------------------------------------------------------- the open conversation
 def _thread_ops(
     visible: ConversationQuerySet, member: Membership, pk: UUID, told: Sequence[Told]
 ) -> list[dict[str, Any]]:
-    conversation = visible.select_related(*pages.RELATED, "flow").filter(pk=pk).first()
+    found = pages.with_sla(visible.select_related(*pages.RELATED, "flow"))
+    conversation = found.filter(pk=pk).first()
     if conversation is None:
         return [op("morph", "open", render_to_string("inbox/_gone.html"), scope=pk)]
     reader = thread.Reader(conversation, member, database_now())
@@ -190,7 +229,7 @@ def _items(reader: thread.Reader, told: Sequence[Told]) -> list[thread.Item]:
 def _around(reader: thread.Reader, told: Sequence[Told]) -> list[dict[str, Any]]:
     """Header, foot and panel change with the state, the window and what the bot learns."""
     types = {line.type for line in told}
-    if not types & (timeline.MOVES | {"message_in", "flow_started"}):
+    if not types & (timeline.MOVES | RESTS | PROMISES | {"message_in", "flow_started"}):
         return []
     c, member, now = reader.conversation, reader.member, reader.now
     context = {

@@ -6,115 +6,39 @@ other. Sizes and loads are counted under those locks, never kept: a race can't m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Count
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
 from accounts.models import Membership
-from conversations import deadlines, outbox
-from conversations.models import Conversation, Delivery, FlowRun, Message, RoutingDecision, State
-from conversations.moves import database_now, moving
+from conversations import outbox
+from conversations.capacity import flag_if_over, lock_agent, refuse_if_full_here
+from conversations.conflicts import Conflict, Full, NoQueue, OutOfHours
+from conversations.decisions import call_router, mark_assigned, record
+from conversations.models import Conversation, Offer, State
+from conversations.moves import database_now, moving, writing
+from conversations.queueing import (
+    Target,
+    check_and_apply_overflow,
+    enter_queue,
+    first_active_queue,
+    waiting_in,
+)
+from conversations.runs import begin_run, end_run
 from conversations.selectors import agent_facts, line_of
 from flows.models import Flow
-from queues import eligibility, overflow
+from queues import eligibility
 from queues.models import AgentProfile, Queue
 
-
-class Conflict(Exception):
-    """Somebody was faster, or the move is not possible now; the sentence names who or why."""
-
-
-class Full(Exception):
-    """The agent has no room left."""
-
-
-class NoQueue(Exception):
-    """There is no active queue to wait in."""
-
-
-# ---------------------------------------------------------------- where to?
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a conversation is to go: exactly one of queue and agent, found and locked."""
-
-    queue: Queue | None = None
-    agent: AgentProfile | None = None
-    hops: tuple[Queue, ...] = ()
-    exhausted: bool = False
-
-
-def first_active_queue(department_id: UUID) -> Queue:
-    """The queue that answers for a department: highest priority, then slug. Raises NoQueue."""
-    queues = Queue.objects.filter(department_id=department_id, is_active=True, department__is_active=True)
-    queue = queues.order_by("-priority", "slug").first()
-    if queue is None:
-        raise NoQueue
-    return queue
-
-
-def check_and_apply_overflow(queue_id: UUID, *, besides: UUID | None = None) -> Target:
-    """Lock the queue and its overflow queues, count who waits, and say which one takes one more.
-
-    Call inside the transaction that enqueues: the locks make the count true until it commits. `besides` is
-    the conversation itself, which may stand in one of these queues already.
-    """
-    lines = {
-        q.pk: overflow.Line(q.pk, q.max_queue_size, q.overflow_queue_id, q.is_active)
-        for q in Queue.objects.only("id", "max_queue_size", "overflow_queue", "is_active")
-    }
-    ids = overflow.path(queue_id, lines)
-    locked = {q.pk: q for q in Queue.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
-    lines = {
-        pk: overflow.Line(pk, q.max_queue_size, q.overflow_queue_id, q.is_active) for pk, q in locked.items()
-    }
-    placement = overflow.settle(queue_id, lines, waiting_in(ids, besides=besides))
-    return Target(
-        queue=locked[placement.queue_id],
-        hops=tuple(locked[pk] for pk in placement.hops),
-        exhausted=placement.exhausted and len(ids) > 1,
-    )
-
-
-def waiting_in(queue_ids: Sequence[UUID], *, besides: UUID | None = None) -> dict[UUID, int]:
-    """How many conversations wait in each queue."""
-    rows = (
-        Conversation.objects.filter(state=State.QUEUED, queue_id__in=list(queue_ids))
-        .exclude(pk=besides)
-        .order_by()
-        .values("queue_id")
-        .annotate(n=Count("id"))
-    )
-    return {row["queue_id"]: row["n"] for row in rows}
-
-
-def lock_agent(member_id: UUID, *, with_room: bool = True) -> AgentProfile:
-    """Lock an agent for an assignment. Raises Full, and Conflict when this member is no agent any more."""
-    agent = (
-        AgentProfile.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("member__user")
-        .filter(member_id=member_id, member__is_active=True)
-        .first()
-    )
-    if agent is None:
-        raise Conflict(_("This person does not work as an agent."))
-    if with_room and open_load(member_id) >= agent.capacity:
-        raise Full(_("%(name)s has no room: %(n)d open conversations.") % {
-            "name": agent.member.name, "n": agent.capacity,
-        })  # fmt: skip
-    return agent
-
-
-def open_load(member_id: UUID) -> int:
-    """Open conversations that count against an agent's capacity; snoozed ones do not."""
-    return Conversation.objects.filter(
-        assigned_agent_id=member_id, state=State.HUMAN_HANDOFF, snoozed_until__isnull=True
-    ).count()
+__all__ = [
+    "Conflict", "Full", "NoQueue", "OutOfHours", "Target", "begin_run", "check_and_apply_overflow", "end_run",
+    "enter_queue", "first_active_queue", "lock_agent", "waiting_in",
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------- bot -> people
@@ -156,76 +80,14 @@ def assign_to_queue_with_overflow(
     """Put a conversation in line, moving on to the overflow queue when this one is full."""
     now = database_now()
     with transaction.atomic():
-        target = check_and_apply_overflow(queue_id, besides=pk)
+        target = check_and_apply_overflow(queue_id, now=now, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
             turn = conversation.seq + 1
-            enter_queue(conversation, target, priority=priority, context=context, notice=notice, now=now)
+            enter_queue(
+                conversation, target, priority=priority, context=context, notice=notice, actor=actor, now=now
+            )
             outbox.fence(conversation, before_seq=turn, now=now)
     return conversation
-
-
-def enter_queue(
-    conversation: Conversation,
-    target: Target,
-    *,
-    priority: int | None,
-    context: str = "",
-    notice: str | None = None,
-    now: datetime,
-) -> None:
-    """The part of every queueing that happens under the conversation's lock."""
-    waits_already = conversation.state in (State.QUEUED, State.HUMAN_HANDOFF)
-    _remember(conversation, target, context, now)
-    end_run(conversation, "handoff", now)
-    if priority is None:
-        priority = conversation.queue_priority
-    if waits_already:
-        conversation.requeue(target.queue, priority, now)
-    else:
-        conversation.enqueue(target.queue, priority, now)
-        _tell(conversation, target.queue, notice, now)
-
-
-def _remember(conversation: Conversation, target: Target, context: str, now: datetime) -> None:
-    extra = conversation.extra_data
-    if context:
-        extra["handoff_context"] = context
-    if target.hops:
-        original, final = target.hops[0], target.queue
-        extra.setdefault("overflow_history", []).append(
-            {
-                "original_queue_id": str(original.pk),
-                "overflow_queue_id": str(final.pk),
-                "overflowed_at": now.isoformat(),
-            }
-        )
-        conversation.log(
-            "overflow", {"from": original.name, "to": final.name, "passed": [q.name for q in target.hops]}
-        )
-    if target.exhausted:
-        extra["overflow_exhausted"] = True
-        conversation.log("overflow_exhausted", {"queue": target.queue.name})
-
-
-def _tell(conversation: Conversation, queue: Queue, notice: str | None, now: datetime) -> None:
-    """The customer is told once that people take over; an empty notice says nothing."""
-    if notice is None:
-        notice = queue.handoff_notice
-        if not notice:
-            with override(conversation.contact.language or conversation.organization.locale):
-                notice = _("Transferring you to an agent…")
-    if notice:
-        draft = outbox.Draft(
-            text=notice, sender=Message.Sender.SYSTEM, origin=Delivery.Origin.SYSTEM, priority=1
-        )
-        outbox.say(conversation, draft, now=now)
-
-
-def end_run(conversation: Conversation, outcome: str, now: datetime) -> None:
-    """A live flow run ends here; its version stays on record."""
-    FlowRun.objects.filter(conversation=conversation, ended_at__isnull=True).update(
-        ended_at=now, outcome=outcome
-    )
 
 
 def assign_agent(
@@ -235,35 +97,56 @@ def assign_agent(
     actor: Membership | None = None,
     context: str = "",
     cause: str = "assign",
+    over_capacity: bool = False,
 ) -> Conversation:
-    """Give a conversation to an agent directly, at once and without a queue. Raises Full, Conflict."""
+    """Give a conversation to an agent directly, at once and without a queue. Raises Full, Conflict.
+
+    `over_capacity`: a supervisor has confirmed that the agent gets it although they have no room.
+    """
     now = database_now()
     with transaction.atomic():
-        agent = lock_agent(agent_id)
+        agent = lock_agent(agent_id, with_room=not over_capacity, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
             turn = conversation.seq + 1
-            give_to(conversation, agent, context=context, now=now)
+            give_to(conversation, agent, context=context, over_capacity=over_capacity, now=now)
             outbox.fence(conversation, before_seq=turn, now=now)
         reason = f"assigned by {actor.name}" if actor else "assigned by the bot"
         note_assignment(conversation, agent, reason, now)
     return conversation
 
 
-def give_to(conversation: Conversation, agent: AgentProfile, *, context: str = "", now: datetime) -> None:
-    """The part of a direct assignment that happens under the conversation's lock."""
+def give_to(
+    conversation: Conversation,
+    agent: AgentProfile,
+    *,
+    context: str = "",
+    over_capacity: bool = False,
+    now: datetime,
+) -> None:
+    """The part of a direct assignment that happens under the conversation's lock. Raises Full."""
+    verb = conversation.hand_on if conversation.state == State.HUMAN_HANDOFF else conversation.assign
     if context:
         conversation.extra_data["handoff_context"] = context
     end_run(conversation, "handoff", now)
-    if conversation.state == State.HUMAN_HANDOFF:
-        conversation.hand_on(agent.member, now)
+    _burden(conversation, agent, over_capacity, lambda: verb(agent.member, now))
+
+
+def _burden(
+    conversation: Conversation, agent: AgentProfile, over_capacity: bool, verb: Callable[[], None]
+) -> None:
+    """Give it within the agent's limits, or above them where somebody said so; then the ledger says it."""
+    if over_capacity:
+        verb()
+        flag_if_over(conversation, agent)
     else:
-        conversation.assign(agent.member, now)
+        refuse_if_full_here(conversation, agent)
+        verb()
 
 
 def note_assignment(conversation: Conversation, agent: AgentProfile, reason: str, now: datetime) -> None:
     """After a direct assignment: the agent's turn in the rotation and the record of why."""
-    _mark_assigned(agent, now)
-    _decide(conversation, "assign", agent, reason)
+    mark_assigned(agent, now)
+    record(conversation, "assign", agent, reason)
 
 
 # ---------------------------------------------------------------- people take
@@ -291,25 +174,54 @@ def pull_from_queue(agent_id: UUID, queue_id: UUID | None = None) -> Pulled:
         queues = [q for q in Queue.objects.select_related("calendar") if queue_id in (None, q.pk)]
         verdicts = {q.pk: eligibility.verdicts(line_of(q, now), agent) for q in queues}
         eligible = [pk for pk, found in verdicts.items() if all(v.ok for v in found)]
-        pk = _first_waiting(eligible)
+        pk = _first_waiting(eligible, agent_id)
         if pk is None:
             return Pulled(None, _why_nothing(queues, verdicts))
         with moving(pk, actor=profile.member, cause="pull", now=now) as conversation:
             taken_from = conversation.queue_id
             conversation.claim(profile.member, now)
-        _mark_assigned(profile, now)
-        _decide(conversation, "pull", profile, "first in line", verdicts[taken_from])
+        mark_assigned(profile, now)
+        record(conversation, "pull", profile, "first in line", verdicts[taken_from])
     return Pulled(conversation)
 
 
-def _first_waiting(queue_ids: Sequence[UUID]) -> UUID | None:
-    rows = Conversation.objects.filter(state=State.QUEUED, queue_id__in=queue_ids)
-    return (
-        rows.order_by("-queue_priority", "queued_at", "id")
-        .select_for_update(no_key=True, skip_locked=True)
-        .values_list("pk", flat=True)
-        .first()
-    )
+# Each queue's first ones come from its index, so that a hundred thousand waiting cost what ten do; the first
+# that nobody else is just taking is locked. What is on offer to a colleague stays theirs meanwhile.
+IN_ORDER = """
+    FROM conversations_conversation c
+    WHERE c.queue_id = {queue} AND c.state = 'queued' AND NOT EXISTS (
+        SELECT 1 FROM conversations_offer o
+        WHERE o.conversation_id = c.id AND o.outcome = '' AND o.agent_id <> %(agent)s)
+    ORDER BY c.queue_priority DESC, c.queued_at, c.id"""
+FIRST_OF_ONE = f"""
+    SELECT c.id {IN_ORDER.format(queue="%(queue)s")}
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+FIRST_OF_SEVERAL = f"""
+    SELECT free.id FROM (
+        SELECT first.* FROM unnest(%(queues)s::uuid[]) AS asked(id) CROSS JOIN LATERAL (
+            SELECT c.id, c.queue_priority, c.queued_at {IN_ORDER.format(queue="asked.id")}
+            LIMIT %(some)s) AS first
+        ORDER BY first.queue_priority DESC, first.queued_at, first.id) AS first
+    CROSS JOIN LATERAL (
+        SELECT c.id FROM conversations_conversation c
+        WHERE c.id = first.id AND c.state = 'queued' FOR NO KEY UPDATE SKIP LOCKED) AS free
+    ORDER BY first.queue_priority DESC, first.queued_at, first.id LIMIT 1
+"""  # noqa: S608
+MORE_THAN_PULL_AT_ONCE = 100
+
+
+def _first_waiting(queue_ids: Sequence[UUID], agent_id: UUID) -> UUID | None:
+    asked: dict[str, Any] = {
+        "queues": list(queue_ids), "agent": agent_id, "some": MORE_THAN_PULL_AT_ONCE,
+    }  # fmt: skip
+    statement = FIRST_OF_SEVERAL
+    if len(queue_ids) == 1:
+        statement, asked["queue"] = FIRST_OF_ONE, queue_ids[0]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, asked)
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _why_nothing(queues: Sequence[Queue], verdicts: dict[UUID, tuple[eligibility.Verdict, ...]]) -> str:
@@ -334,47 +246,93 @@ def claim(pk: UUID, *, agent_id: UUID) -> Conversation:
     """
     now = database_now()
     with transaction.atomic():
-        agent = lock_agent(agent_id)
+        agent = lock_agent(agent_id, besides=pk)
         with moving(pk, actor=agent.member, cause="claim", now=now) as conversation:
             if conversation.state == State.HUMAN_HANDOFF:
                 raise Conflict(_("%(name)s already has this conversation.") % {
                     "name": conversation.assigned_agent.name,
                 })  # fmt: skip
+            _not_offered_to_another(conversation, agent)
             _may_take(conversation, agent, now)
             conversation.claim(agent.member, now)
-        _mark_assigned(agent, now)
-        _decide(conversation, "claim", agent, "picked by the agent")
+        mark_assigned(agent, now)
+        record(conversation, "claim", agent, "picked by the agent")
     return conversation
+
+
+def _not_offered_to_another(conversation: Conversation, agent: AgentProfile) -> None:
+    offers = Offer.objects.filter(conversation=conversation, outcome=Offer.Outcome.OPEN)
+    offer = offers.exclude(agent_id=agent.member_id).select_related("agent__user").first()
+    if offer:
+        raise Conflict(_("It is being offered to %(name)s at the moment.") % {"name": offer.agent.name})
 
 
 def _may_take(conversation: Conversation, agent: AgentProfile, now: datetime) -> None:
     """An agent picks only from queues they serve, within the queue's limit per agent."""
     if conversation.queue is None:
         return
-    for verdict in eligibility.verdicts(line_of(conversation.queue, now), agent_facts(agent)):
+    for verdict in eligibility.verdicts(
+        line_of(conversation.queue, now), agent_facts(agent, besides=conversation.pk)
+    ):
         if not verdict.ok and verdict.filter == "agent_capacity":
             raise Full(verdict.detail)
         if not verdict.ok and verdict.filter in ("allowed_agents", "skills_required"):
             raise Conflict(_("You do not serve this queue. %(detail)s") % {"detail": verdict.detail})
 
 
-def take_over(pk: UUID, *, agent_id: UUID) -> Conversation:
+def take_over(pk: UUID, *, agent_id: UUID, over_capacity: bool = False) -> Conversation:
     """A person takes the conversation from the bot or from a colleague. Raises Full, Conflict."""
     now = database_now()
     with transaction.atomic():
-        agent = lock_agent(agent_id)
+        agent = lock_agent(agent_id, with_room=not over_capacity, besides=pk)
         with moving(pk, actor=agent.member, cause="take_over", now=now) as conversation:
             if conversation.assigned_agent_id == agent.member_id:
                 raise Conflict(_("You already have this conversation."))
             end_run(conversation, "taken_over", now)
-            conversation.take_over(agent.member, now)
+            _burden(conversation, agent, over_capacity, lambda: conversation.take_over(agent.member, now))
             outbox.fence(conversation, before_seq=conversation.seq + 1, now=now)
-        _mark_assigned(agent, now)
-        _decide(conversation, "take_over", agent, "taken over")
+        mark_assigned(agent, now)
+        record(conversation, "take_over", agent, "taken over")
     return conversation
 
 
 # ---------------------------------------------------------------- people pass on
+# Asked under the conversation's lock before anything changes; it raises to refuse. What it writes into the
+# conversation is kept or lost together with the move.
+Guard = Callable[[Conversation], object]
+
+
+def anything(conversation: Conversation) -> None:
+    """The guard that lets every move pass."""
+
+
+def reprioritise(
+    pk: UUID,
+    priority: int,
+    *,
+    actor: Membership | None,
+    cause: str = "prioritise",
+    only_up: bool = False,
+    guard: Guard = anything,
+) -> Conversation:
+    """Say how urgent a conversation is: its place in line, also for when an agent gives it back.
+
+    Raises Conflict while the bot has it or after its end.
+    """
+    with writing(pk, actor=actor, cause=cause) as conversation:
+        guard(conversation)
+        if conversation.state not in (State.QUEUED, State.HUMAN_HANDOFF):
+            raise Conflict(_("Only a conversation that is with people has a priority."))
+        before = conversation.queue_priority
+        if priority == before or (only_up and priority < before):
+            return conversation
+        conversation.queue_priority = priority
+        conversation.log("priority", {"from": before, "to": priority})
+        if conversation.state == State.QUEUED and conversation.queue.routes_itself:
+            call_router(conversation.organization_id, "priority")
+    return conversation
+
+
 def transfer(
     pk: UUID,
     *,
@@ -385,22 +343,26 @@ def transfer(
     priority: int | None = None,
     note: str = "",
     cause: str = "transfer",
+    over_capacity: bool = False,
+    guard: Guard = anything,
 ) -> Conversation:
     """Pass a conversation on to a queue, a department or a colleague. Raises NoQueue, Full, Conflict."""
     now = database_now()
     with transaction.atomic():
         if agent_id:
-            target = Target(agent=lock_agent(agent_id))
+            target = Target(agent=lock_agent(agent_id, with_room=not over_capacity, besides=pk))
         else:
-            target = check_and_apply_overflow(queue_id or first_active_queue(department_id).pk, besides=pk)
+            queue_id = queue_id or first_active_queue(department_id).pk
+            target = check_and_apply_overflow(queue_id, now=now, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
+            guard(conversation)
             turn = conversation.seq + 1
             if note:
                 add_note(conversation, actor, note)
             if target.agent:
-                give_to(conversation, target.agent, now=now)
+                give_to(conversation, target.agent, over_capacity=over_capacity, now=now)
             else:
-                enter_queue(conversation, target, priority=priority, now=now)
+                enter_queue(conversation, target, priority=priority, actor=actor, now=now)
             outbox.fence(conversation, before_seq=turn, now=now)
         if target.agent:
             note_assignment(conversation, target.agent, "passed on", now)
@@ -408,7 +370,12 @@ def transfer(
 
 
 def release_to_bot(
-    pk: UUID, *, actor: Membership | None, flow: Flow | None = None, cause: str = "release"
+    pk: UUID,
+    *,
+    actor: Membership | None,
+    flow: Flow | None = None,
+    cause: str = "release",
+    guard: Guard = anything,
 ) -> Conversation:
     """Give the contact back to the bot: a new run of the flow, which speaks first.
 
@@ -416,28 +383,13 @@ def release_to_bot(
     """
     now = database_now()
     with moving(pk, actor=actor, cause=cause, now=now) as conversation:
+        guard(conversation)
         flow = flow or conversation.flow
         if flow is None or flow.published_id is None:
             raise Conflict(_("No published flow can take this conversation."))
         conversation.release_to_bot(flow)
         begin_run(conversation, flow, trigger="release", now=now)
     return conversation
-
-
-def begin_run(conversation: Conversation, flow: Flow, *, trigger: str, now: datetime) -> FlowRun:
-    """A new run, pinned to the version that is published now; it starts with the next bot turn."""
-    end_run(conversation, "replaced", now)
-    conversation.log(
-        "flow_started", {"flow": flow.name, "version": flow.published.number, "trigger": trigger}
-    )
-    deadlines.arm(conversation, deadlines.Kind.BOT_TURN, now)
-    return FlowRun.objects.create(
-        organization_id=conversation.organization_id,
-        conversation=conversation,
-        version_id=flow.published_id,
-        trigger=trigger,
-        started_at=now,
-    )
 
 
 def close(pk: UUID, *, actor: Membership | None, reason: str = "agent", cause: str = "close") -> Conversation:
@@ -463,31 +415,3 @@ def add_note(conversation: Conversation, author: Membership | None, text: str) -
         organization_id=conversation.organization_id, seq=event.seq, author=author, text=text
     )
     event.data["note"] = str(note.pk)
-
-
-# ---------------------------------------------------------------- why this agent
-def _mark_assigned(agent: AgentProfile, now: datetime) -> None:
-    agent.last_assigned_at = now
-    agent.save(update_fields=["last_assigned_at"])
-
-
-def _decide(
-    conversation: Conversation,
-    mode: str,
-    agent: AgentProfile,
-    reason: str,
-    verdicts: Sequence[eligibility.Verdict] = (),
-) -> None:
-    candidate = {
-        "agent": {"id": str(agent.member_id), "name": agent.member.name},
-        "verdicts": [asdict(v) for v in verdicts],
-        "keys": [conversation.queue_priority, conversation.waited_seconds],
-    }
-    RoutingDecision.objects.create(
-        organization_id=conversation.organization_id,
-        conversation=conversation,
-        mode=mode,
-        candidates=[candidate],
-        chosen=agent.member,
-        reason=reason,
-    )

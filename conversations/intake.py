@@ -23,7 +23,7 @@ from channels_hub.registry import adapter_for
 from contacts.addresses import InvalidAddress
 from contacts.models import Contact, Identity
 from contacts.services import KnownBy, recognise
-from conversations import bells, bot, sending
+from conversations import bells, bot, deadlines, resting, sending
 from conversations.models import Attachment, Conversation, Message, State
 from conversations.moves import database_now, writing
 from conversations.opening import open_conversation
@@ -199,6 +199,8 @@ def receive(account: ChannelAccount, told: Told) -> str:
             raise Conversation.DoesNotExist  # closed between look-up and lock: the retry opens a new one
         conversation.identity = identity
         _keep(conversation, told, now)
+        resting.wake_soon(conversation, now)
+        deadlines.customer_wrote(conversation, now)
         if conversation.state in (State.PENDING, State.BOT):
             bot.listen(conversation, now)
     ChannelAccount.objects.filter(pk=account.pk).update(last_inbound_at=now)

@@ -27,6 +27,16 @@ class Finding:
     examples: tuple[str, ...]
 
 
+# Places that an agent's capacity pays for, as `capacity` counts them: what is at rest does not count, an open
+# offer does; what was given above capacity knowingly is flagged.
+TAKEN = """
+    SELECT c.assigned_agent_id AS agent_id, c.queue_id FROM conversations_conversation c
+    WHERE c.state = 'human_handoff' AND c.snoozed_until IS NULL AND c.held_at IS NULL
+      AND NOT c.extra_data ? 'over_capacity'
+    UNION ALL
+    SELECT o.agent_id, o.queue_id FROM conversations_offer o WHERE o.outcome = ''
+"""
+
 CHECKS: tuple[Invariant, ...] = (
     Invariant(
         "ledger_without_gap",
@@ -79,19 +89,48 @@ CHECKS: tuple[Invariant, ...] = (
         """
         SELECT q.id FROM queues_queue q
         JOIN conversations_conversation c ON c.queue_id = q.id AND c.state = 'queued'
-        WHERE q.max_queue_size IS NOT NULL AND q.overflow_queue_id IS NOT NULL
-          AND NOT c.extra_data ? 'overflow_exhausted'
+        WHERE q.max_queue_size IS NOT NULL AND NOT c.extra_data ? 'overflow_exhausted'
+          AND (q.overflow_queue_id IS NOT NULL
+               OR EXISTS (SELECT 1 FROM queues_overflowrule r WHERE r.queue_id = q.id))
         GROUP BY q.id, q.max_queue_size HAVING count(*) > q.max_queue_size
         """,
     ),
     Invariant(
-        "agent_capacity",
-        "No agent was given more conversations than their capacity (I-12).",
+        "overflow_is_told",
+        "Each overflow on a conversation stands in its ledger, and the other way round (I-12).",
         """
+        SELECT c.id FROM conversations_conversation c
+        LEFT JOIN (SELECT conversation_id, count(*) AS n FROM conversations_event
+                   WHERE type = 'overflow' GROUP BY conversation_id) e ON e.conversation_id = c.id
+        WHERE coalesce(jsonb_array_length(c.extra_data -> 'overflow_history'), 0) <> coalesce(e.n, 0)
+        """,
+    ),
+    Invariant(
+        "agent_capacity",
+        "No agent was given more than their capacity, unless knowingly: that is flagged (I-12).",
+        f"""
         SELECT a.id FROM queues_agentprofile a
-        JOIN conversations_conversation c ON c.assigned_agent_id = a.member_id
-         AND c.state = 'human_handoff' AND c.snoozed_until IS NULL
+        JOIN ({TAKEN}) taken ON taken.agent_id = a.member_id
         GROUP BY a.id, a.capacity HAVING count(*) > a.capacity
+        """,  # noqa: S608
+    ),
+    Invariant(
+        "queue_limit_per_agent",
+        "No agent was given more from one queue than it allows each of them (I-12).",
+        f"""
+        SELECT a.id FROM queues_agentprofile a
+        JOIN ({TAKEN}) taken ON taken.agent_id = a.member_id
+        JOIN queues_queue q ON q.id = taken.queue_id AND q.max_conversations_per_agent IS NOT NULL
+        GROUP BY a.id, q.id, q.max_conversations_per_agent HAVING count(*) > q.max_conversations_per_agent
+        """,  # noqa: S608
+    ),
+    Invariant(
+        "presence_is_on_record",
+        "The open stretch of an agent's presence says what the agent's profile says.",
+        """
+        SELECT s.id FROM queues_presencespan s JOIN queues_agentprofile a ON a.id = s.agent_id
+        WHERE s.ended_at IS NULL AND (s.presence <> a.presence OR s.is_automatic <> a.is_automatic
+              OR s.break_reason_id IS DISTINCT FROM a.break_reason_id)
         """,
     ),
     Invariant(
@@ -107,15 +146,29 @@ CHECKS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "nobody_is_forgotten",
-        "Every open conversation has an agent, a queue, a deadline or a call for a supervisor (I-15).",
+        "Every open conversation has a next deadline: something happens to it by itself (I-15).",
         """
         SELECT c.id FROM conversations_conversation c
-        WHERE c.state IN ('pending', 'bot')
+        WHERE c.state <> 'closed'
           AND NOT EXISTS (SELECT 1 FROM conversations_deadline d WHERE d.conversation_id = c.id)
-          AND NOT EXISTS (SELECT 1 FROM conversations_event e
-                          WHERE e.conversation_id = c.id AND e.type = 'attention')
-          AND EXISTS (SELECT 1 FROM conversations_message m
-                      WHERE m.conversation_id = c.id AND m.direction = 'in' AND m.seq > c.heard_seq)
+        """,
+    ),
+    Invariant(
+        "one_open_stay_matches",
+        "Exactly the waiting conversations have an open stay, in the queue in which they stand.",
+        """
+        SELECT c.id FROM conversations_conversation c
+        LEFT JOIN conversations_stay s ON s.conversation_id = c.id AND s.left_at IS NULL
+        WHERE (c.state = 'queued') <> (s.id IS NOT NULL)
+           OR c.state = 'queued' AND (s.queue_id <> c.queue_id OR s.entered_at < c.queued_at)
+        """,
+    ),
+    Invariant(
+        "offers_hold_place",
+        "Only a waiting conversation is on offer, and from the queue in which it stands.",
+        """
+        SELECT o.id FROM conversations_offer o JOIN conversations_conversation c ON c.id = o.conversation_id
+        WHERE o.outcome = '' AND (c.state <> 'queued' OR c.queue_id IS DISTINCT FROM o.queue_id)
         """,
     ),
     Invariant(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from accounts.models import Membership
-from conversations import deadlines, live
-from conversations.models import Conversation, Event
+from conversations import bells, deadlines, live, stays
+from conversations.models import Conversation, Event, State
+from queues.services import call_router
+
+ROUTE = "conversations.tasks.route"
 
 
 def database_now() -> datetime:
@@ -50,8 +54,10 @@ def _locked(pk: UUID, actor: Membership | None, cause: str) -> Iterator[Conversa
         # no_key: messages that point here may be inserted meanwhile.
         conversation = Conversation.objects.select_for_update(no_key=True).get(pk=pk)
         conversation.is_locked = True
+        before = Place.of(conversation)
         yield conversation
         _write(conversation, actor, cause)
+        _follow(conversation, before, Place.of(conversation))
         conversation.is_locked = False
 
 
@@ -62,5 +68,35 @@ def _write(conversation: Conversation, actor: Membership | None, cause: str) -> 
         event.cause = event.cause or cause
     if conversation.unwritten:
         Event.objects.bulk_create(conversation.unwritten)
-        conversation.unwritten = []
         live.touch(conversation)
+
+
+# ---------------------------------------------------------------- what follows from the new place
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a conversation stands in line, and whose capacity it takes."""
+
+    queue_id: UUID | None
+    queued_at: datetime | None
+    burdens: UUID | None
+
+    @classmethod
+    def of(cls, c: Conversation) -> Place:
+        rests = c.state != State.HUMAN_HANDOFF or c.snoozed_until or c.held_at
+        return cls(c.queue_id if c.queued_at else None, c.queued_at, None if rests else c.assigned_agent_id)
+
+
+def _follow(conversation: Conversation, before: Place, after: Place) -> None:
+    """Keep the book of waiting times; call the router when somebody waits for it or has room again."""
+    if (before.queue_id, before.queued_at) != (after.queue_id, after.queued_at):
+        stays.note(conversation, keeps_age=before.queued_at == after.queued_at)
+        if after.queued_at and conversation.queue.routes_itself:
+            _call_router(conversation, "queued")
+    if before.burdens and before.burdens != after.burdens:
+        _call_router(conversation, "capacity freed")
+    conversation.unwritten = []
+
+
+def _call_router(conversation: Conversation, reason: str) -> None:
+    call_router(conversation.organization_id, reason)
+    bells.wake_workers(ROUTE)

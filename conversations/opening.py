@@ -7,6 +7,7 @@ from uuid import UUID
 
 from channels_hub.models import ChannelAccount
 from contacts.models import Contact, Identity
+from conversations import deadlines
 from conversations.models import Conversation
 
 
@@ -31,4 +32,6 @@ def open_conversation(
         ignore_conflicts=True,
     )
     # On a conflict the other transaction's row is visible by now: the insert waited for its commit.
-    return known.get()
+    pk = known.get()
+    deadlines.await_somebody(pk, channel.organization_id, now)
+    return pk

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, Value, When
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Membership
 from channels_hub.contract import WindowMode
 from contacts.models import Identity
+from conversations import promises
 from conversations.can_send import Window, window_of
 from conversations.models import OPEN_STATES, Conversation, ConversationQuerySet, Message, State
 
@@ -27,6 +28,11 @@ PAGE = 30
 TABS = ("mine", "queue", "all")
 LONGEST_SEARCH = 80
 SOON = timedelta(hours=2)  # from here on the list warns that the 24 h window closes
+RESTS = Case(
+    When(Q(snoozed_until__isnull=False) | Q(held_at__isnull=False), then=Value(1)),
+    default=Value(0),
+    output_field=IntegerField(),
+)
 RELATED = ("contact", "channel", "queue", "identity", "assigned_agent__user")
 CHANNEL_ICONS = {
     "phone": "phone-call",
@@ -59,6 +65,7 @@ class Chip:
     since: str = ""  # counts up from here, in the page
     until: str = ""  # counts down to here
     label: str = ""  # stands before a time that counts
+    over: str = ""  # what it says when a time that counts down is over; empty: the window is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +92,23 @@ class Row:
 # ---------------------------------------------------------------- which
 def listed(visible: ConversationQuerySet, member: Membership, view: View) -> ConversationQuerySet:
     """The conversations of a tab, in its order. A search looks into closed ones too, except in the queue."""
-    found = visible.select_related(*RELATED)
+    found = with_sla(visible.select_related(*RELATED))
     if view.tab == "queue":
         found = found.filter(state=State.QUEUED).order_by("-queue_priority", "queued_at", "id")
     else:
         found = found.order_by("-last_message_at", "-id")
         if view.tab == "mine":
-            found = found.filter(assigned_agent=member)
+            # What rests is still theirs: it stands below what can be worked on.
+            found = found.filter(assigned_agent=member).annotate(rests=RESTS)
+            found = found.order_by("rests", "-last_message_at", "-id")
         if not view.q:
             found = found.filter(state__in=OPEN_STATES)
     return found.filter(_matches(view.q)) if view.q else found
+
+
+def with_sla(found: ConversationQuerySet) -> ConversationQuerySet:
+    """With what `sla_chip` shows: when the nearest promise ends."""
+    return found.annotate(sla_due=promises.next_due(OuterRef("pk")))
 
 
 def _matches(q: str) -> Q:
@@ -115,9 +129,13 @@ def after(found: ConversationQuerySet, view: View, key: str) -> ConversationQuer
                 | Q(queue_priority=first, queued_at__gt=at)
                 | Q(queue_priority=first, queued_at=at, pk__gt=pk_)
             )
-        when, pk = key.split("~")
+        rests, when, pk = key.split("~")
         at = _moment(when)
-        return found.filter(Q(last_message_at__lt=at) | Q(last_message_at=at, pk__lt=UUID(pk)))
+        later = Q(last_message_at__lt=at) | Q(last_message_at=at, pk__lt=UUID(pk))
+        if view.tab == "mine":
+            at_rest = int(rests == "1")
+            return found.filter(Q(rests__gt=at_rest) | Q(later, rests=at_rest))
+        return found.filter(later)
     except (ValueError, OverflowError):
         return found
 
@@ -183,9 +201,9 @@ def row_of(c: Conversation, member: Membership, view: View, now: datetime, zone:
         time=short_time(at, now, zone),
         moment=at.isoformat(),
         speaker=_speaker(c, member),
-        preview=_preview(c.preview),
+        preview=preview_of(c.preview),
         unread=c.unread,
-        chips=_chips(c, now),
+        chips=_chips(c, now, zone),
         sort=_sort(c, view),
         key=_key(c, view),
     )
@@ -194,13 +212,18 @@ def row_of(c: Conversation, member: Membership, view: View, now: datetime, zone:
 def _sort(c: Conversation, view: View) -> str:
     if view.tab == "queue":
         return f"{c.queue_priority:03d}-{10**16 * 9 - _micros(c.queued_at):017d}"
-    return f"{_micros(c.last_message_at):017d}-{c.pk}"
+    active = view.tab != "mine" or not _rests(c)
+    return f"{active:d}-{_micros(c.last_message_at):017d}-{c.pk}"
 
 
 def _key(c: Conversation, view: View) -> str:
     if view.tab == "queue":
         return f"{c.queue_priority}~{_micros(c.queued_at)}~{c.pk}"
-    return f"{_micros(c.last_message_at)}~{c.pk}"
+    return f"{_rests(c):d}~{_micros(c.last_message_at)}~{c.pk}"
+
+
+def _rests(c: Conversation) -> bool:
+    return bool(c.snoozed_until or c.held_at)
 
 
 def name_of(c: Conversation) -> str:
@@ -234,6 +257,14 @@ def short_time(at: datetime, now: datetime, zone: ZoneInfo) -> str:
     return formats.date_format(day, "d/m" if day.year == today.year else "SHORT_DATE_FORMAT")
 
 
+def coming_time(at: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """Today the hour, within a week the weekday and the hour, else the date and the hour."""
+    moment, days = at.astimezone(zone), (at.astimezone(zone).date() - now.astimezone(zone).date()).days
+    if days == 0:
+        return moment.strftime("%H:%M")
+    return formats.date_format(moment, "D H:i" if days < 7 else "d/m H:i")
+
+
 PLACEHOLDERS = {
     "[image]": lambda: _("📷 Photo"),
     "[audio]": lambda: _("🎤 Audio"),
@@ -247,7 +278,7 @@ PLACEHOLDERS = {
 }
 
 
-def _preview(text: str) -> str:
+def preview_of(text: str) -> str:
     return PLACEHOLDERS[text]() if text in PLACEHOLDERS else text
 
 
@@ -266,19 +297,37 @@ def first_name(name: str) -> str:
     return name.split()[0] if name.split() else name
 
 
-def _chips(c: Conversation, now: datetime) -> list[Chip]:
+def _chips(c: Conversation, now: datetime, zone: ZoneInfo) -> list[Chip]:
     """At most three, the most urgent first."""
-    chips = [*_state_chips(c, now), *_window_chips(c, now)]
+    chips = [*_state_chips(c, now, zone), *_window_chips(c, now)]
     if c.extra_data.get("overflow_exhausted") and c.state == State.QUEUED:
         chips.append(Chip("bad", "alert-triangle", _("No room")))
     elif c.extra_data.get("overflow_history") and c.state in (State.QUEUED, State.HUMAN_HANDOFF):
         chips.append(Chip("warn", "arrows-exchange", _("Overflow")))
     if c.queue and c.state in (State.QUEUED, State.HUMAN_HANDOFF):
         chips.insert(1 if c.state == State.QUEUED else 0, Chip("", "", c.queue.name))
+    if sla := sla_chip(c, now):
+        chips.insert(1 if sla.css == "ok" else 0, sla)
     return chips[:3]
 
 
-def _state_chips(c: Conversation, now: datetime) -> list[Chip]:
+def sla_chip(c: Conversation, now: datetime) -> Chip | None:
+    """The nearest promise to the customer, or since when one is broken. Needs `with_sla`."""
+    if c.state not in promises.WITH_PEOPLE:
+        return None
+    if broken := promises.broken_since(c):
+        late = clock_text(now - broken)
+        return Chip("bad", "alert-triangle", late, since=broken.isoformat(), label=_("SLA missed"))
+    if c.sla_due is None:
+        return None
+    due = datetime.fromisoformat(c.sla_due)
+    css = "warn" if promises.is_warned(c) or due <= now else "ok"
+    return Chip(
+        css, "clock-pause", clock_text(due - now), until=due.isoformat(), label=_("SLA"), over=_("missed")
+    )
+
+
+def _state_chips(c: Conversation, now: datetime, zone: ZoneInfo) -> list[Chip]:
     match c.state:
         case State.QUEUED:
             return [_waiting(c, now)]
@@ -288,8 +337,16 @@ def _state_chips(c: Conversation, now: datetime) -> list[Chip]:
             return [Chip("bad", "alert-triangle", _("Nobody handles it"))]
         case State.CLOSED:
             return [Chip("", "circle-check", _("Closed"))]
+    return rest_chips(c, now, zone)
+
+
+def rest_chips(c: Conversation, now: datetime, zone: ZoneInfo) -> list[Chip]:
+    """On hold, or until when it sleeps; nothing for what is being worked on."""
+    if c.held_at:
+        return [Chip("info", "clock-pause", _("On hold"))]
     if c.snoozed_until:
-        return [Chip("", "clock-pause", _("Snoozed"))]
+        until = coming_time(c.snoozed_until, now, zone)
+        return [Chip("info", "calendar-time", _("Snoozed until %(time)s") % {"time": until})]
     return []
 
 

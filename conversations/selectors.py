@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Q
 
 from accounts.models import Membership
 from accounts.roles import Role
 from contacts.addresses import InvalidAddress, equivalence
 from contacts.models import Identity
-from conversations.models import Conversation, ConversationQuerySet, State
-from queues import eligibility
+from conversations.capacity import load_by_queue
+from conversations.models import Conversation, ConversationQuerySet
+from queues import eligibility, routing
 from queues.models import AgentProfile, Queue
 
 
 def line_of(queue: Queue, now: datetime) -> eligibility.Line:
     """A queue as the filters see it."""
+    hours = queue.calendar.hours() if queue.calendar else None
+    is_open = hours.is_open(now) if hours else True
     return eligibility.Line(
         id=queue.pk,
         is_active=queue.is_active,
-        is_open=queue.calendar.hours().is_open(now) if queue.calendar else True,
+        is_open=is_open,
+        opens_at=None if is_open or hours is None else hours.next_open(now),
         allowed_agent_ids=queue.allowed_agent_ids,
         skills_required=queue.skills_required,
         per_agent=queue.max_conversations_per_agent,
+        mode=queue.routing_mode if queue.routes_itself else queue.Routing.MANUAL,
+        preferred=queue.who_serves.preferred,
     )
 
 
-def agent_facts(profile: AgentProfile) -> eligibility.Agent:
-    """An agent as the filters see them: skills and open conversations, counted now."""
-    rows = (
-        Conversation.objects.filter(
-            assigned_agent_id=profile.member_id, state=State.HUMAN_HANDOFF, snoozed_until__isnull=True
+def agent_facts(profile: AgentProfile, *, besides: UUID | None = None) -> eligibility.Agent:
+    """An agent as the filters see them: skills and places taken, counted now."""
+    taken = load_by_queue([profile.member_id], besides=besides).get(profile.member_id, {})
+    return _facts(profile, dict(profile.skills.values_list("skill__slug", "level")), taken)
+
+
+def candidates() -> list[routing.Candidate]:
+    """Every agent of the organization as the router sees them. Four statements, whatever their number."""
+    profiles = AgentProfile.objects.filter(member__is_active=True).prefetch_related("skills__skill")
+    taken = load_by_queue()
+    return [
+        routing.Candidate(
+            agent=_facts(p, {s.skill.slug: s.level for s in p.skills.all()}, taken.get(p.member_id, {})),
+            presence=p.presence,
+            available_since=p.presence_since,
+            last_assigned_at=p.last_assigned_at,
         )
-        .order_by()
-        .values("queue_id")
-        .annotate(n=Count("id"))
-    )
-    by_queue = {row["queue_id"]: row["n"] for row in rows}
-    return eligibility.Agent(
-        id=profile.member_id,
-        capacity=profile.capacity,
-        load=sum(by_queue.values()),
-        skills=frozenset(profile.skills.values_list("skill__slug", flat=True)),
-        load_by_queue=by_queue,
-    )
+        for p in profiles
+    ]
+
+
+def _facts(
+    profile: AgentProfile, skills: dict[str, int], taken: Mapping[UUID | None, int]
+) -> eligibility.Agent:
+    return eligibility.Agent(profile.member_id, profile.capacity, sum(taken.values()), skills, taken)
 
 
 def queues_served_by(member: Membership) -> list[UUID]:
@@ -56,9 +70,9 @@ def queues_served_by(member: Membership) -> list[UUID]:
         return [q.pk for q in queues]
     # The profile stays on the member, for the page asks for its presence too; skills only where a queue asks.
     profile: AgentProfile | None = getattr(member, "agent", None)
-    skills: frozenset[str] = frozenset()
+    skills: dict[str, int] = {}
     if profile and any(q.skills_required for q in queues):
-        skills = frozenset(profile.skills.values_list("skill__slug", flat=True))
+        skills = dict(profile.skills.values_list("skill__slug", "level"))
     agent = eligibility.Agent(id=member.pk, capacity=0, load=0, skills=skills)
     return [
         q.pk

@@ -22,6 +22,7 @@ class CloseReason(models.TextChoices):
     BOT_DONE = "bot_done", _("finished by the bot")
     EXPIRED = "expired", _("the customer stopped answering the bot")
     ABANDONED = "abandoned", _("gave up waiting")
+    OUT_OF_HOURS = "out_of_hours", _("written outside opening hours")
     SPAM = "spam", _("spam")
     MERGED = "merged", _("merged")
     ERASED = "erased", _("erased")

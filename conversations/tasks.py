@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from conversations import clockwork, housekeeping, intake, sending
+from conversations import attendance, clockwork, housekeeping, intake, overflows, repair, router, sending, sla
 
 
 @shared_task(ignore_result=True)
@@ -23,6 +23,11 @@ def drain_deadlines() -> None:
 
 
 @shared_task(ignore_result=True)
+def route() -> None:
+    router.drain()
+
+
+@shared_task(ignore_result=True)
 def fetch_media() -> None:
     intake.fetch_media()
 
@@ -33,8 +38,18 @@ def sweep() -> None:
     sending.expire_leases()
     intake.drain()
     clockwork.drain_deadlines()
+    attendance.sweep()
+    router.sweep()
     sending.drain()
     intake.fetch_media()
+
+
+@shared_task(ignore_result=True)
+def mend() -> None:
+    """Each minute: what stands where nothing would ever move it, and clocks that rules changed."""
+    repair.sweep()
+    overflows.sweep()
+    sla.review()
 
 
 @shared_task(ignore_result=True)

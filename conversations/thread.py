@@ -239,7 +239,7 @@ class Reader:
         facts = [(_("Reason"), extra["handoff_context"])] if extra.get("handoff_context") else []
         facts += self.variables
         if hops := extra.get("overflow_history"):
-            text = _("full %(n)d time(s), now in %(queue)s") % {
+            text = _("%(n)d time(s), now in %(queue)s") % {
                 "n": len(hops), "queue": c.queue.name if c.queue else "–",
             }  # fmt: skip
             facts.append((_("Overflow"), text))

@@ -2,21 +2,28 @@
 
 from django.urls import path
 
-from conversations import actions, views
+from conversations import actions, actions_presence, actions_routing, views
 
 urlpatterns = [
     path("inbox/", views.inbox, name="inbox"),
     path("inbox/rows/", views.rows, name="inbox-rows"),
     path("inbox/pull/", actions.pull, name="inbox-pull"),
-    path("inbox/presence/", actions.presence, name="inbox-presence"),
+    path("inbox/presence/", actions_presence.presence, name="inbox-presence"),
+    path("inbox/leave/", actions_presence.leave, name="inbox-leave"),
     path("inbox/<uuid:pk>/", views.inbox, name="inbox-thread"),
     path("inbox/<uuid:pk>/earlier/", views.earlier, name="inbox-earlier"),
     path("inbox/<uuid:pk>/messages/<uuid:message_pk>/", views.message, name="inbox-message"),
     path("inbox/<uuid:pk>/messages/<uuid:message_pk>/retry/", actions.retry, name="inbox-retry"),
+    path("inbox/<uuid:pk>/why/", views.why, name="inbox-why"),
     path("inbox/<uuid:pk>/reply/", actions.reply, name="inbox-reply"),
     path("inbox/<uuid:pk>/note/", actions.note, name="inbox-note"),
     path("inbox/<uuid:pk>/seen/", actions.seen, name="inbox-seen"),
     path("inbox/<uuid:pk>/claim/", actions.claim, name="inbox-claim"),
+    path("inbox/<uuid:pk>/accept/", actions_routing.accept, name="inbox-accept"),
+    path("inbox/<uuid:pk>/decline/", actions_routing.decline, name="inbox-decline"),
+    path("inbox/<uuid:pk>/hold/", actions_routing.hold, name="inbox-hold"),
+    path("inbox/<uuid:pk>/resume/", actions_routing.resume, name="inbox-resume"),
+    path("inbox/<uuid:pk>/snooze/", actions_routing.snooze, name="inbox-snooze"),
     path("inbox/<uuid:pk>/take-over/", actions.take_over, name="inbox-take-over"),
     path("inbox/<uuid:pk>/transfer/", actions.transfer, name="inbox-transfer"),
     path("inbox/<uuid:pk>/release/", actions.release, name="inbox-release"),

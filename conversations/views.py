@@ -18,11 +18,11 @@ from django.views.decorators.http import require_GET
 from accounts.models import Membership
 from accounts.roles import Action
 from channels_hub.models import MediaFile
-from conversations import around, frames, pages, selectors, thread
+from conversations import around, frames, me, offers, pages, selectors, thread
+from conversations import why as reasons
 from conversations.models import Conversation, ConversationQuerySet
 from conversations.moves import database_now
 from conversations.pages import View
-from queues.models import AgentProfile
 
 View_ = Callable[..., HttpResponse]
 INLINE = thread.INLINE_IMAGES | {
@@ -61,7 +61,7 @@ def wants_json(request: HttpRequest) -> bool:
 def find(member: Membership, pk: UUID, visible: ConversationQuerySet | None = None) -> Conversation:
     """A conversation this member may read, with what its page shows; 404 for every other."""
     found = selectors.visible_to(member) if visible is None else visible
-    return get_object_or_404(found.select_related(*pages.RELATED, "flow"), pk=pk)
+    return get_object_or_404(pages.with_sla(found.select_related(*pages.RELATED, "flow")), pk=pk)
 
 
 # ---------------------------------------------------------------- pages
@@ -92,8 +92,8 @@ def shell(request: HttpRequest, visible: ConversationQuerySet, now: Any) -> dict
         "view": view,
         "counts": counted,
         "listing": pages.listing(visible, member, view, now, key=request.GET.get("after", "")),
-        "profile": getattr(member, "agent", None),
-        "presences": AgentProfile.Presence.choices,
+        "presence": me.shown(member.agent) if hasattr(member, "agent") else None,
+        "offers": offers.cards(member, now),
     }
 
 
@@ -136,6 +136,19 @@ def message(request: HttpRequest, pk: UUID, message_pk: UUID) -> HttpResponse:
     return render(request, "inbox/_item.html", {"item": reader.bubble(found)})
 
 
+@require_GET
+@for_members()
+def why(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Why it is where it is, below the contact; without JavaScript a page of its own."""
+    seen = selectors.visible_to(request.member).select_related(*reasons.RELATED)
+    conversation = get_object_or_404(seen, pk=pk)
+    context = {"conversation": conversation, "why": reasons.of(conversation, database_now())}
+    if request.htmx:
+        return render(request, "inbox/_why.html", context)
+    page = {"form": "inbox/_why.html", "member": request.member}
+    return render(request, "inbox/form.html", {**context, **page})
+
+
 # ---------------------------------------------------------------- live
 @require_GET
 @for_members()
@@ -147,6 +160,8 @@ def live_sync(request: HttpRequest) -> HttpResponse:
     except ValueError:
         open_pk = None
     frame = frames.frames_since(request.member, request.GET.get("since", ""), view_of(request), open_pk)
+    if request.GET.get("presence"):
+        frame.setdefault("ops", []).extend(frames.presence_ops(request.member))
     return JsonResponse(frame, headers={"Cache-Control": "no-store"})
 
 

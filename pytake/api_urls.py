@@ -15,10 +15,13 @@ from accounts.resources import NotHere, Resource
 from channels_hub import api as channels
 from contacts import api as contacts
 from conversations.api import channels as receiving
-from conversations.api import moves, reading, sending, talking
+from conversations.api import moves, offers, reading, sending, talking, why
+from conversations.api import presence as attending
 from conversations.api import queues as lines
 from flows import api as flows
 from queues import api as queues
+from queues import api_calendars as calendars
+from queues import api_sla as promises
 
 
 class EitherSlash(RoutePattern):
@@ -55,13 +58,20 @@ urlpatterns = [
     at("auth/token/refresh", accounts.RefreshView.as_view(), "token-refresh"),
     at("auth/logout", accounts.LogoutView.as_view(), "logout"),
     at("me", accounts.MeView.as_view(), "me"),
-    at("me/presence", queues.PresenceView.as_view(), "presence"),
+    at("me/offers", offers.OffersView.as_view(), "offers"),
+    at("me/presence", attending.PresenceView.as_view(), "presence"),
     # People
     *resource("departments", queues.Departments, "department"),
     *resource("members", queues.Members, "member"),
+    at("members/<uuid:pk>/presence", attending.MemberPresenceView.as_view(), "member-presence"),
+    *resource("break-reasons", queues.BreakReasons, "break-reason"),
     *resource("skills", queues.Skills, "skill"),
     *resource("api-keys", accounts.ApiKeys, "api-key"),
-    *resource("calendars", queues.Calendars, "calendar"),
+    *resource("calendars", calendars.Calendars, "calendar"),
+    *resource("sla-policies", promises.SlaPolicies, "sla-policy"),
+    at("desk-settings", promises.DeskSettingsView.as_view(), "desk-settings"),
+    at("calendars/<uuid:pk>/explain", calendars.ExplainView.as_view(), "calendar-explain"),
+    at("calendars/<uuid:pk>/import", calendars.ImportView.as_view(), "calendar-import"),
     # Channels
     *resource("channels", receiving.Channels, "channel"),
     at("channels/<uuid:pk>/test", channels.CheckView.as_view(), "channel-test"),
@@ -79,6 +89,7 @@ urlpatterns = [
     at("conversations/<uuid:pk>/notes", talking.Notes.as_view(), "conversation-notes"),
     at("conversations/<uuid:pk>/events", reading.Events.as_view(), "conversation-events"),
     at("conversations/<uuid:pk>/routing", reading.Routing.as_view(), "conversation-routing"),
+    at("conversations/<uuid:pk>/why", why.WhyView.as_view(), "conversation-why"),
     at("conversations/<uuid:pk>/request-handoff", moves.RequestHandoffView.as_view(), "request-handoff"),
     at("conversations/<uuid:pk>/claim", moves.ClaimView.as_view(), "claim"),
     at("conversations/<uuid:pk>/take-over", moves.TakeOverView.as_view(), "take-over"),
@@ -86,10 +97,15 @@ urlpatterns = [
     at("conversations/<uuid:pk>/transfer", moves.TransferView.as_view(), "transfer"),
     at("conversations/<uuid:pk>/release-to-bot", moves.ReleaseView.as_view(), "release-to-bot"),
     at("conversations/<uuid:pk>/close", moves.CloseView.as_view(), "close"),
+    at("conversations/<uuid:pk>/priority", moves.PriorityView.as_view(), "priority"),
     at("conversations/<uuid:pk>/snooze", moves.SnoozeView.as_view(), "snooze"),
+    at("conversations/<uuid:pk>/hold", moves.HoldView.as_view(), "hold"),
+    at("conversations/<uuid:pk>/resume", moves.ResumeView.as_view(), "resume"),
+    at("conversations/<uuid:pk>/decline", moves.DeclineView.as_view(), "decline"),
     # Queues
     *resource("queues", lines.Queues, "queue"),
     at("queues/<uuid:pk>/metrics", lines.MetricsView.as_view(), "queue-metrics"),
+    at("queues/<uuid:pk>/expected-wait", lines.ExpectedWaitView.as_view(), "queue-expected-wait"),
     at("queue/pull", moves.PullView.as_view(), "pull"),
     # Flows
     *resource("flows", flows.Flows, "flow"),

@@ -20,6 +20,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import get_resolver, path  # noqa: E402
 
 from conversations.consumers import InboxConsumer  # noqa: E402
+from insights.consumers import WallConsumer  # noqa: E402
 
 # The first request must not wait until every view is imported.
 get_resolver().reverse_dict  # noqa: B018
@@ -28,7 +29,14 @@ application = ProtocolTypeRouter(
     {
         "http": WSGIMiddleware(wsgi, workers=8),
         "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter([path("ws/inbox/", InboxConsumer.as_asgi())]))
+            AuthMiddlewareStack(
+                URLRouter(
+                    [
+                        path("ws/inbox/", InboxConsumer.as_asgi()),
+                        path("ws/wall/", WallConsumer.as_asgi()),
+                    ]
+                )
+            )
         ),
     }
 )

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "flows",
     "conversations",
     "automations",
+    "insights",
 ]
 AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -100,6 +101,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.TenantMiddleware",
+    "conversations.middleware.SignsOfLife",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -168,6 +170,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "conversations.tasks.sweep", "schedule": timedelta(seconds=10)},
+    "mending": {"task": "conversations.tasks.mend", "schedule": timedelta(seconds=60)},
     "housekeeping": {"task": "conversations.tasks.housekeep", "schedule": timedelta(hours=1)},
 }
 

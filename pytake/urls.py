@@ -22,6 +22,7 @@ urlpatterns = [
     # People
     path("", include("accounts.urls")),
     path("", include("conversations.urls")),
+    path("", include("insights.urls")),
     path("simulator/", include("channels_hub.simulator.urls")),
     path("admin/", admin.site.urls),
     path("language/", set_language, name="set-language"),

@@ -1,41 +1,27 @@
-"""Admin pages of departments, queues, agents, skills and calendars."""
+"""Admin pages of departments, queues, agents and skills."""
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.admin import ROLES, MemberAdmin
 from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, col
 from accounts.models import Membership
 from accounts.roles import Action, Role
-from queues.hours import WEEKDAYS
-from queues.models import AgentProfile, AgentSkill, Calendar, Department, Queue, Skill
+from queues import admin_calendar, admin_sla
+from queues.admin_overflow import OverflowRuleInline
+from queues.models import AgentProfile, AgentSkill, BreakReason, Department, Queue, Skill
+from queues.services import call_router
 
-DAY_NAMES = (
-    gettext_lazy("Monday"),
-    gettext_lazy("Tuesday"),
-    gettext_lazy("Wednesday"),
-    gettext_lazy("Thursday"),
-    gettext_lazy("Friday"),
-    gettext_lazy("Saturday"),
-    gettext_lazy("Sunday"),
-)
+__all__ = ["AgentAdmin", "QueueAdmin", "admin_calendar", "admin_sla"]
 
 
 class SlugOnce(TenantAdmin):
@@ -103,15 +89,21 @@ class QueueForm(TenantForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
+        skills = sorted(skill.slug for skill in data.get("skills") or ())
+        stored = self.instance.settings
+        levels = {slug: level for slug, level in stored.get("skill_levels", {}).items() if slug in skills}
         self.instance.settings = {
+            **{key: value for key, value in stored.items() if key != "skill_levels"},
             "allowed_agent_ids": sorted(str(member.pk) for member in data.get("agents") or ()),
-            "skills_required": sorted(skill.slug for skill in data.get("skills") or ()),
+            "skills_required": skills,
+            **({"skill_levels": levels} if levels else {}),
         }
         return data
 
 
-@admin.register(Queue)
 class QueueAdmin(SlugOnce):
+    """A waiting line. `conversations.admin_overflow` registers it, with what only conversations can tell."""
+
     view_action = Action.READ_QUEUES
     change_action = Action.EDIT_QUEUES
     addable = deletable = True
@@ -129,10 +121,11 @@ class QueueAdmin(SlugOnce):
         (
             gettext_lazy("Places and overflow"),
             {
-                "fields": ("max_queue_size", "overflow_queue"),
+                "fields": ("max_queue_size", "overflow_queue", "closed_action"),
                 "description": gettext_lazy(
                     "When all places are taken, new conversations wait in the overflow queue; when that is"
-                    " full too, they stay here and are flagged for a supervisor."
+                    " full too, they stay here and are flagged for a supervisor. The overflow rules below are"
+                    " asked first."
                 ),
             },
         ),
@@ -145,6 +138,8 @@ class QueueAdmin(SlugOnce):
                     "max_conversations_per_agent",
                     "routing_mode",
                     "auto_assign_conversations",
+                    "offer_seconds",
+                    "sticky_minutes",
                 )
             },
         ),
@@ -153,6 +148,7 @@ class QueueAdmin(SlugOnce):
             {
                 "fields": (
                     "calendar",
+                    "sla_policy",
                     "sla_minutes",
                     "wait_limit_minutes",
                     "agent_idle_minutes",
@@ -163,8 +159,11 @@ class QueueAdmin(SlugOnce):
         (
             gettext_lazy("What the customer reads"),
             {
-                "fields": ("handoff_notice",),
-                "description": gettext_lazy("Empty: the general sentence of the desk."),
+                "fields": ("handoff_notice", "closed_notice", "abandoned_notice"),
+                "description": gettext_lazy(
+                    "Empty: the general sentence of the desk. {position}, {expected_wait}, {next_open} and"
+                    " {queue} are filled in; a sentence whose value is not known is left out."
+                ),
             },
         ),
     )
@@ -178,14 +177,28 @@ class QueueAdmin(SlugOnce):
                     "max_conversations_per_agent",
                     "routing_mode",
                     "auto_assign_conversations",
+                    "offer_seconds",
+                    "sticky_minutes",
                 )
             },
         ),
         *fieldsets[3:],
     )
+    inlines = (OverflowRuleInline,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Queue | None = None) -> Any:
         return self.fieldsets if self.has_change_permission(request, obj) else self.view_fieldsets
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The rules are part of the queue: its revision tells of them, and the router looks again."""
+        super().save_related(request, form, formsets, change)
+        if change and not form.changed_data and any(one.has_changed() for one in formsets):
+            Queue.objects.filter(pk=form.instance.pk).update(revision=F("revision") + 1)
+        call_router(form.instance.organization_id, "queue changed")
+
+    def delete_model(self, request: HttpRequest, obj: Queue) -> None:
+        super().delete_model(request, obj)
+        call_router(obj.organization_id, "queue deleted")
 
 
 class AgentSkillInline(TenantInline):
@@ -218,8 +231,9 @@ class RoleFilter(admin.SimpleListFilter):
         return queryset.filter(member__role=self.value()) if self.value() else queryset
 
 
-@admin.register(AgentProfile)
 class AgentAdmin(TenantAdmin):
+    """Agents. Registered by `conversations.admin_agents`, which knows what a presence has to do with."""
+
     view_action = Action.READ_PEOPLE
     change_action = Action.EDIT_CAPACITY
     addable = True
@@ -246,11 +260,6 @@ class AgentAdmin(TenantAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: AgentProfile | None = None) -> Any:
         return () if obj is None else self.readonly_fields
-
-    def save_model(self, request: HttpRequest, obj: AgentProfile, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if change and "presence" in form.changed_data:
-            AgentProfile.objects.filter(pk=obj.pk).update(presence_since=Now())
 
     @display(description=gettext_lazy("Name"), ordering="member__user__name")
     def name(self, agent: AgentProfile) -> str:
@@ -281,6 +290,20 @@ class AgentAdmin(TenantAdmin):
         return agent.member.is_active
 
 
+@admin.register(BreakReason)
+class BreakReasonAdmin(TenantAdmin):
+    """Why agents are on a break. One that is used no more is switched off: the history keeps its name."""
+
+    view_action = Action.READ_QUEUES
+    change_action = Action.EDIT_QUEUES
+    addable = deletable = True
+    list_display = ("name", "is_active")
+    list_filter = ("is_active",)
+    search_fields = ("name",)
+    ordering = ("name", "id")
+    fields = ("name", "is_active")
+
+
 @admin.register(Skill)
 class SkillAdmin(SlugOnce):
     view_action = Action.READ_QUEUES
@@ -297,90 +320,3 @@ class SkillAdmin(SlugOnce):
         if allowed and isinstance(obj, Skill):
             return not Queue.objects.filter(settings__skills_required__contains=[obj.slug]).exists()
         return allowed
-
-
-class CalendarForm(TenantForm):
-    """Opening hours as people write them: a line per day."""
-
-    dates = forms.CharField(
-        label=gettext_lazy("Closed dates"),
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text=gettext_lazy("One per line, as 2026-12-25."),
-    )
-    stored_in = {**dict.fromkeys(WEEKDAYS, "intervals"), "dates": "closed_dates"}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["dates"] = "\n".join(self.instance.closed_dates)
-        for day in WEEKDAYS:
-            found = [one for one in self.instance.intervals if one.get("weekday") == day]
-            self.initial[day] = ", ".join(f"{one['start']}-{one['end']}" for one in found)
-
-    def clean_dates(self) -> str:
-        lines = [line.strip() for line in self.cleaned_data["dates"].splitlines() if line.strip()]
-        try:
-            self.instance.closed_dates = sorted({date.fromisoformat(line).isoformat() for line in lines})
-        except ValueError as error:
-            raise ValidationError(_("One date per line, as 2026-12-25.")) from error
-        return self.cleaned_data["dates"]
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        intervals = []
-        for day in WEEKDAYS:
-            for piece in filter(None, map(str.strip, data.get(day, "").split(","))):
-                start, _dash, end = (part.strip() for part in piece.partition("-"))
-                intervals.append({"weekday": day, "start": start, "end": end})
-        self.instance.intervals = intervals  # Calendar.clean reads the times
-        return data
-
-
-def day_field(name: Any) -> forms.CharField:
-    return forms.CharField(
-        label=name,
-        required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "09:00-12:00, 13:00-18:00"}),
-    )
-
-
-WeekForm = type(
-    "WeekForm",
-    (CalendarForm,),
-    {day: day_field(name) for day, name in zip(WEEKDAYS, DAY_NAMES, strict=True)},
-)
-
-
-@admin.register(Calendar)
-class CalendarAdmin(TenantAdmin):
-    view_action = Action.READ_QUEUES
-    change_action = Action.EDIT_QUEUES
-    addable = deletable = True
-    form = WeekForm
-    list_display = ("name", "timezone", "open_days")
-    search_fields = ("name",)
-    ordering = ("name", "id")
-    fieldsets = (
-        (None, {"fields": ("name", "timezone")}),
-        (
-            gettext_lazy("Opening hours"),
-            {
-                "fields": WEEKDAYS,
-                "description": gettext_lazy(
-                    "An end before its start passes midnight. No hours at all: always open."
-                ),
-            },
-        ),
-        (None, {"fields": ("dates",)}),
-    )
-
-    def get_fieldsets(self, request: HttpRequest, obj: Calendar | None = None) -> Any:
-        if self.has_change_permission(request, obj):
-            return self.fieldsets
-        return [(None, {"fields": ("name", "timezone", "intervals", "closed_dates")})]
-
-    @display(description=gettext_lazy("Open on"))
-    def open_days(self, calendar: Calendar) -> str:
-        days = {one.get("weekday") for one in calendar.intervals}
-        named = zip(WEEKDAYS, DAY_NAMES, strict=True)
-        return ", ".join(str(name) for day, name in named if day in days) or _("always")

@@ -1,12 +1,14 @@
-"""Departments, skills, calendars, queues, members and presence."""
+"""Departments, skills, queues, break reasons and members."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import django_filters
 from django.contrib.auth.password_validation import validate_password
-from django.db.models import Q
+from django.core.exceptions import ValidationError as Refused
+from django.db.models import Prefetch, Q
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -18,11 +20,15 @@ from rest_framework.response import Response
 from accounts.models import Membership, User
 from accounts.permissions import may
 from accounts.problems import Problem
-from accounts.resources import Related, Resource, RowSerializer, TenantAPIView, Whole, read
+from accounts.resources import Related, Resource, RowSerializer, Whole, read
 from accounts.roles import Action, Role
 from queues import services
-from queues.models import AgentProfile, Calendar, Department, Queue, Skill
+from queues.models import BreakReason, Calendar, Department, OverflowRule, Queue, Skill, SlaPolicy
+from queues.models.line import hold_overflow_still
+from queues.who_serves import WhoServes
 
+MOST_RULES = 20  # of overflow, in one queue
+LONGEST_WAIT = 365 * 24 * 60  # minutes that a rule may name
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 SEE_AND_EDIT_QUEUES = {"GET": Action.READ_QUEUES, **dict.fromkeys(WRITES, Action.EDIT_QUEUES)}
 
@@ -70,52 +76,48 @@ class Skills(Resource):
         row.delete()
 
 
-class IntervalSerializer(Whole, serializers.Serializer[Any]):
-    weekday = serializers.ChoiceField(choices=["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
-    start = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$")
-    end = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$")
-
-
-class CalendarSerializer(RowSerializer):
-    intervals = IntervalSerializer(many=True, required=False)
-    closed_dates = serializers.ListField(child=serializers.DateField(), required=False, max_length=1000)
-
-    class Meta:
-        model = Calendar
-        fields = ["id", "name", "timezone", "intervals", "closed_dates"]
-        read_only_fields = ["id"]
-
-    def validate_closed_dates(self, days: list[Any]) -> list[str]:
-        return sorted({day.isoformat() for day in days})
-
-    def validate_intervals(self, intervals: list[dict[str, str]]) -> list[dict[str, str]]:
-        return [dict(interval) for interval in intervals]
-
-
-class Calendars(Resource):
-    model, word = Calendar, "calendar"
-    serializer_class = CalendarSerializer
-    required = SEE_AND_EDIT_QUEUES
-
-
 # ---------------------------------------------------------------- queues
+# What every reader finds; the finer wishes stand there only when somebody made them.
+ALWAYS: dict[str, Any] = {"allowed_agent_ids": [], "skills_required": []}
+
+
 class WhoServesSerializer(serializers.Serializer[Any]):
     """Who may serve a queue; an empty list allows everybody."""
 
     allowed_agent_ids = serializers.ListField(child=serializers.UUIDField(), required=False, max_length=1000)
     skills_required = serializers.ListField(child=serializers.SlugField(), required=False, max_length=100)
+    skill_levels = serializers.DictField(child=serializers.IntegerField(), required=False)
+    skills_preferred = serializers.ListField(child=serializers.DictField(), required=False, max_length=20)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return {
-            "allowed_agent_ids": list(instance.get("allowed_agent_ids", [])),
-            "skills_required": list(instance.get("skills_required", [])),
-        }
+        return {**ALWAYS, **instance}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        ids = [str(pk) for pk in attrs.get("allowed_agent_ids", [])]
+        stored = {**attrs, "allowed_agent_ids": ids}
+        try:
+            WhoServes.read(stored)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        return {key: value for key, value in stored.items() if value}
+
+
+class OverflowRuleSerializer(Whole, serializers.Serializer[Any]):
+    """When the condition holds, conversations go on to the target. Rules are asked in the list's order."""
+
+    condition = serializers.ChoiceField(choices=OverflowRule.Condition.values)
+    after_minutes = serializers.IntegerField(
+        min_value=1, max_value=LONGEST_WAIT, required=False, allow_null=True, default=None
+    )
+    target = Related(Queue)
 
 
 class QueueSerializer(SluggedSerializer):
     department = Related(Department)
     overflow_queue = Related(Queue, required=False, allow_null=True)
+    overflow_rules = OverflowRuleSerializer(many=True, required=False, max_length=MOST_RULES)
     calendar = Related(Calendar, required=False, allow_null=True)
+    sla_policy = Related(SlaPolicy, required=False, allow_null=True)
     settings = WhoServesSerializer(required=False)
 
     class Meta:
@@ -124,15 +126,42 @@ class QueueSerializer(SluggedSerializer):
             "id", "name", "slug", "department", "is_active", "priority", "max_queue_size", "overflow_queue",
             "max_conversations_per_agent", "routing_mode", "auto_assign_conversations", "sla_minutes",
             "calendar", "settings", "handoff_notice", "agent_idle_minutes", "agent_idle_action",
-            "wait_limit_minutes", "revision", "created_at",
+            "wait_limit_minutes", "overflow_rules", "closed_action", "closed_notice", "abandoned_notice",
+            "offer_seconds", "sticky_minutes", "sla_policy", "revision", "created_at",
         ]  # fmt: skip
         read_only_fields = ["id", "revision", "created_at"]
 
-    def validate_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "allowed_agent_ids": [str(pk) for pk in settings.get("allowed_agent_ids", [])],
-            "skills_required": list(settings.get("skills_required", [])),
-        }
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        queue = self.instance or Queue(
+            organization=self.context["request"].member.organization, name=attrs["name"]
+        )
+        for given in attrs.get("overflow_rules", ()):
+            try:
+                OverflowRule(organization_id=queue.organization_id, queue=queue, **given).clean()
+            except Refused as error:
+                raise ValidationError({"overflow_rules": error.messages}) from error
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> Queue:
+        rules = validated_data.pop("overflow_rules", ())
+        queue = super().create(validated_data)
+        self._write_rules(queue, rules)
+        return queue
+
+    def update(self, instance: Queue, validated_data: dict[str, Any]) -> Queue:
+        rules = validated_data.pop("overflow_rules", None)
+        queue = super().update(instance, validated_data)
+        if rules is not None:
+            queue.overflow_rules.all().delete()
+            self._write_rules(queue, rules)
+        return queue
+
+    def _write_rules(self, queue: Queue, rules: Sequence[dict[str, Any]]) -> None:
+        OverflowRule.objects.bulk_create(
+            OverflowRule(organization_id=queue.organization_id, queue=queue, position=position, **given)
+            for position, given in enumerate(rules)
+        )
 
 
 class QueueFilter(django_filters.FilterSet):
@@ -154,10 +183,37 @@ class Queues(Resource):
     required = SEE_AND_EDIT_QUEUES
 
     def rows(self) -> Any:
-        return Queue.objects.select_related("department", "overflow_queue", "calendar")
+        rules = Prefetch("overflow_rules", OverflowRule.objects.select_related("target"))
+        found = Queue.objects.select_related("department", "overflow_queue", "calendar", "sla_policy")
+        return found.prefetch_related(rules)
+
+    def locked(self) -> Any:
+        """Its overflow may be about to change: nobody else's does meanwhile."""
+        hold_overflow_still(self.request.member.organization_id)
+        return super().locked()
+
+    def note(self, what: str, row: Any, changed: Collection[str] = ()) -> None:
+        """Put the change on record; who could take what may have changed with it."""
+        super().note(what, row, changed)
+        services.call_router(row.organization_id, f"queue {what}")
 
 
 # ---------------------------------------------------------------- members
+class BreakReasonSerializer(RowSerializer):
+    class Meta:
+        model = BreakReason
+        fields = ["id", "name", "is_active"]
+        read_only_fields = ["id"]
+
+
+class BreakReasons(Resource):
+    """Why agents are on a break. A reason that is active no more stays in the history."""
+
+    model, word = BreakReason, "break_reason"
+    serializer_class = BreakReasonSerializer
+    required = {"GET": Action.READ_PEOPLE, **dict.fromkeys(WRITES, Action.EDIT_QUEUES)}
+
+
 class SkillLevelSerializer(Whole, serializers.Serializer[Any]):
     skill = Related(Skill)
     level = serializers.IntegerField(min_value=1, max_value=5, default=1)
@@ -288,22 +344,3 @@ class Members(Resource):
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         self._apply(self.get_object(), {"is_active": False})
         return Response(status=204)
-
-
-class PresenceSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=AgentProfile.Presence.values)
-
-
-class PresenceView(TenantAPIView):
-    """Whether the caller is there to take conversations."""
-
-    required = {"PUT": Action.ANSWER}
-
-    @extend_schema(request=PresenceSerializer, responses=PresenceSerializer)
-    def put(self, request: Request) -> Response:
-        status = read(PresenceSerializer, request)["status"]
-        try:
-            profile = services.set_presence(request.member, status)
-        except services.NoAgent as error:
-            raise Problem(409, "conflict", _("You do not work as an agent.")) from error
-        return Response({"status": profile.presence})

@@ -5,17 +5,25 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from accounts import audit
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
-from queues.models import AgentProfile, AgentSkill, Skill
+from queues.models import (
+    AgentProfile,
+    AgentSkill,
+    BreakReason,
+    DeskSettings,
+    PresenceSpan,
+    RoutingCall,
+    Skill,
+)
 
 
 class AlreadyMember(Exception):
@@ -47,6 +55,16 @@ def percentage(part: int, whole: int) -> float:
     if not whole:
         return 0.0
     return float((Decimal(part) * 100 / whole).quantize(Decimal("0.1"), ROUND_HALF_UP))
+
+
+def call_router(organization_id: UUID, reason: str) -> None:
+    """Note that somebody may now be able to take what waits: capacity, presence, hours, skills changed."""
+    RoutingCall.objects.create(organization_id=organization_id, reason=reason)
+
+
+def desk_settings() -> DeskSettings:
+    """How the current organization treats presence and time-outs: its row, or the defaults."""
+    return DeskSettings.objects.first() or DeskSettings()
 
 
 @transaction.atomic
@@ -158,13 +176,50 @@ def shape_agent(
     return profile
 
 
-def set_presence(member: Membership, status: str) -> AgentProfile:
-    """Say whether an agent is there; the time of the last change is kept. Raises NoAgent."""
-    with transaction.atomic():
-        profile = AgentProfile.objects.select_for_update(no_key=True).filter(member=member).first()
-        if profile is None:
-            raise NoAgent
-        if profile.presence != status:
-            profile.presence, profile.presence_since = status, Now()
-            profile.save(update_fields=["presence", "presence_since"])
-    return profile
+@transaction.atomic
+def set_presence(
+    member_id: UUID,
+    status: str,
+    *,
+    reason: BreakReason | None = None,
+    is_automatic: bool = False,
+    now: datetime,
+) -> bool:
+    """Say whether an agent is there, and keep the history; whether anything changed. Raises NoAgent.
+
+    Doors use `conversations.attendance.set_presence`, which also asks what becomes of their conversations.
+    """
+    profile = AgentProfile.objects.select_for_update(no_key=True).filter(member_id=member_id).first()
+    if profile is None:
+        raise NoAgent
+    reason = reason if status == AgentProfile.Presence.AWAY else None
+    wanted = (status, reason.pk if reason else None, is_automatic)
+    if (profile.presence, profile.break_reason_id, profile.is_automatic) == wanted:
+        return False
+    # Whoever waited for the lock may have asked for the time before the one who held it did.
+    now = max(now, profile.presence_since + timedelta(microseconds=1))
+    _end_span(profile, now)
+    profile.presence, profile.break_reason, profile.is_automatic = status, reason, is_automatic
+    profile.presence_since = now
+    profile.save(update_fields=["presence", "break_reason", "is_automatic", "presence_since"])
+    PresenceSpan.objects.create(**_as_span(profile))
+    if status == AgentProfile.Presence.ONLINE:
+        call_router(profile.organization_id, "agent online")
+    return True
+
+
+def _end_span(profile: AgentProfile, now: datetime) -> None:
+    """A profile that never changed has no span yet: its first stretch is written down when it ends."""
+    if not PresenceSpan.objects.filter(agent=profile, ended_at__isnull=True).update(ended_at=now):
+        PresenceSpan.objects.create(**_as_span(profile), ended_at=now)
+
+
+def _as_span(profile: AgentProfile) -> dict[str, Any]:
+    return {
+        "organization_id": profile.organization_id,
+        "agent": profile,
+        "presence": profile.presence,
+        "break_reason_id": profile.break_reason_id,
+        "is_automatic": profile.is_automatic,
+        "began_at": profile.presence_since,
+    }

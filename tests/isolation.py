@@ -25,7 +25,7 @@ from conversations.moves import database_now, moving
 from conversations.opening import open_conversation
 from flows import demo, services
 from flows.models import Flow
-from queues.models import Calendar, Department, Queue, Skill
+from queues.models import BreakReason, Calendar, Department, Queue, Skill, SlaPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,13 @@ def build(organization: Organization, agent: Membership) -> World:
     with scope(organization=organization):
         department = Department.objects.create(organization=organization, name="Alheio", slug="alheio")
         calendar = Calendar.objects.create(organization=organization, name="Alheio")
+        policy = SlaPolicy.objects.create(organization=organization, name="Alheia", wait_minutes=5)
         queue = Queue.objects.create(
             organization=organization, department=department, name="Alheia", slug="alheia", calendar=calendar
         )
         skill = Skill.objects.create(organization=organization, name="Alheia", slug="alheia")
         agent.agent.skills.create(organization=organization, skill=skill)
+        reason = BreakReason.objects.create(organization=organization, name="Alheia")
         flow = services.create_flow(organization, name="Alheio", slug="alheio", document=demo.document())
         version = services.publish(flow.pk, author=agent)
         channel = _channel(organization, Flow.objects.get(pk=flow.pk), queue)
@@ -106,8 +108,10 @@ def build(organization: Organization, agent: Membership) -> World:
     return World(
         organization,
         {
-            "department": str(department.pk), "calendar": str(calendar.pk), "queue": str(queue.pk),
-            "skill": str(skill.pk), "flow": str(flow.pk), "version": str(version.pk),
+            "department": str(department.pk), "calendar": str(calendar.pk), "sla_policy": str(policy.pk),
+            "queue": str(queue.pk),
+            "skill": str(skill.pk), "break_reason": str(reason.pk), "flow": str(flow.pk),
+            "version": str(version.pk),
             "channel": str(channel.pk), "api_key": str(key.pk), "member": str(agent.pk), **talk,
         },
     )  # fmt: skip

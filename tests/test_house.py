@@ -22,14 +22,24 @@ TYPED = [
         f"flows/{name}.py"
         for name in ("document", "checks", "render", "engine", "triggers", "answers", "text")
     ),
-    *(f"queues/{name}.py" for name in ("overflow", "hours", "eligibility")),
+    *(
+        f"queues/{name}.py"
+        for name in ("overflow", "hours", "eligibility", "routing", "presence", "who_serves")
+    ),
+    *(f"queues/{name}.py" for name in ("notices", "graph")),
     *(
         f"channels_hub/{name}.py"
         for name in ("contract", "vocabulary", "content", "signatures", "capabilities")
     ),
+    *(f"queues/{name}.py" for name in ("ics", "public_holidays", "sentences", "calendars")),
+    "queues/waiting.py",
+    *(f"conversations/{name}.py" for name in ("why", "words", "estimates", "repair")),
     "accounts/roles.py",
     "contacts/addresses.py",
-    *(f"conversations/{name}.py" for name in ("handoff", "outbox", "sending", "intake", "bot")),
+    *(f"conversations/{name}.py" for name in ("handoff", "queueing", "outbox", "sending", "intake", "bot")),
+    *(f"conversations/{name}.py" for name in ("notices", "overflows")),
+    "queues/sla.py",
+    *(f"conversations/{name}.py" for name in ("promises", "sla")),
     *(f"conversations/{name}.py" for name in ("moves", "can_send", "deadlines", "clockwork", "opening")),
 ]
 
@@ -123,7 +133,8 @@ def test_only_the_machine_sets_a_state() -> None:
 
 # Called with the conversation's lock held and `is_moving` set; moving() itself refuses anything else.
 UNDER_THE_LOCK = {
-    "conversations/handoff.py": {"enter_queue", "give_to", "close_locked"},
+    "conversations/handoff.py": {"give_to", "close_locked"},
+    "conversations/queueing.py": {"enter_queue", "pass_on", "_turn_away"},
 }
 
 

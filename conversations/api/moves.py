@@ -15,14 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Membership
+from accounts.permissions import may
 from accounts.problems import ProblemSerializer
 from accounts.resources import TenantAPIView, find, read
 from accounts.roles import Action, Role
-from conversations import handoff
+from conversations import handoff, resting, router
 from conversations.api.reading import shown
 from conversations.api.refusals import not_yours, refusals
 from conversations.api.shapes import ConversationShape
-from conversations.api.snoozing import snooze
 from conversations.models import CloseReason, Conversation
 from conversations.selectors import queues_served_by, visible_to
 from flows.models import Flow
@@ -60,11 +60,17 @@ class HandoffSerializer(TargetSerializer):
         return super().validate(attrs)
 
 
-class TransferSerializer(TargetSerializer):
+class OverCapacity(serializers.Serializer[Any]):
+    """Above the agent's capacity, because a supervisor says so."""
+
+    over_capacity = serializers.BooleanField(default=False)
+
+
+class TransferSerializer(TargetSerializer, OverCapacity):
     note = serializers.CharField(max_length=5000, allow_blank=True, default="")
 
 
-class AssignSerializer(serializers.Serializer[Any]):
+class AssignSerializer(OverCapacity):
     agent_id = serializers.UUIDField()
 
 
@@ -74,6 +80,10 @@ class ReleaseSerializer(serializers.Serializer[Any]):
 
 class CloseSerializer(serializers.Serializer[Any]):
     reason = serializers.ChoiceField(choices=[r.value for r in REASONS], default=CloseReason.AGENT.value)
+
+
+class PrioritySerializer(serializers.Serializer[Any]):
+    priority = serializers.ChoiceField(choices=list(PRIORITY_BY_NAME))
 
 
 class SnoozeSerializer(serializers.Serializer[Any]):
@@ -106,6 +116,13 @@ class Move(TenantAPIView):
         if member.role == Role.AGENT and conversation.assigned_agent_id != member.pk:
             raise not_yours()
         return conversation.pk
+
+    def given(self, serializer: type[OverCapacity]) -> dict[str, Any]:
+        """The checked body; 403 for who says "above capacity" without the right to assign."""
+        given = read(serializer, self.request)
+        if given["over_capacity"] and not may(self.request, Action.ASSIGN):
+            self.permission_denied(self.request)
+        return given
 
 
 def target_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,10 +173,11 @@ class TakeOverView(Move):
 
     required = {"POST": Action.TAKE_OVER}
 
-    @moves_by()
+    @moves_by(OverCapacity)
     def post(self, request: Request, pk: Any) -> Response:
+        above = self.given(OverCapacity)["over_capacity"]
         with refusals():
-            handoff.take_over(self.visible(pk), agent_id=request.member.pk)
+            handoff.take_over(self.visible(pk), agent_id=request.member.pk, over_capacity=above)
         return shown(pk)
 
 
@@ -170,9 +188,12 @@ class AssignView(Move):
 
     @moves_by(AssignSerializer)
     def post(self, request: Request, pk: Any) -> Response:
-        target = target_of(read(AssignSerializer, request))
+        given = read(AssignSerializer, request)
+        agent_id = target_of(given)["agent_id"]
         with refusals():
-            handoff.assign_agent(self.visible(pk), target["agent_id"], actor=request.member)
+            handoff.assign_agent(
+                self.visible(pk), agent_id, actor=request.member, over_capacity=given["over_capacity"]
+            )
         return shown(pk)
 
 
@@ -181,9 +202,15 @@ class TransferView(Move):
 
     @moves_by(TransferSerializer)
     def post(self, request: Request, pk: Any) -> Response:
-        given = read(TransferSerializer, request)
+        given = self.given(TransferSerializer)
         with refusals():
-            handoff.transfer(self.own(pk), actor=request.member, note=given["note"], **target_of(given))
+            handoff.transfer(
+                self.own(pk),
+                actor=request.member,
+                note=given["note"],
+                over_capacity=given["over_capacity"],
+                **target_of(given),
+            )
         return shown(pk)
 
 
@@ -211,6 +238,19 @@ class CloseView(Move):
         return shown(pk)
 
 
+class PriorityView(Move):
+    """Say how urgent the conversation is; it keeps its age in the line."""
+
+    required = {"POST": Action.ASSIGN}
+
+    @moves_by(PrioritySerializer)
+    def post(self, request: Request, pk: Any) -> Response:
+        priority = PRIORITY_BY_NAME[read(PrioritySerializer, request)["priority"]]
+        with refusals():
+            handoff.reprioritise(self.visible(pk), priority, actor=request.member)
+        return shown(pk)
+
+
 class SnoozeView(Move):
     """Rest the conversation until a time."""
 
@@ -218,8 +258,39 @@ class SnoozeView(Move):
     def post(self, request: Request, pk: Any) -> Response:
         until = read(SnoozeSerializer, request)["until"]
         with refusals():
-            snooze(self.visible(pk), agent=request.member, until=until)
+            resting.snooze(self.visible(pk), agent=request.member, until=until)
         return shown(pk)
+
+
+class HoldView(Move):
+    """Put the conversation on hold: it stays with the agent and takes no place meanwhile."""
+
+    @moves_by()
+    def post(self, request: Request, pk: Any) -> Response:
+        with refusals():
+            resting.hold(self.visible(pk), agent=request.member)
+        return shown(pk)
+
+
+class ResumeView(Move):
+    """Wake a snoozed or held conversation."""
+
+    @moves_by()
+    def post(self, request: Request, pk: Any) -> Response:
+        with refusals():
+            resting.resume(self.visible(pk), actor=request.member)
+        return shown(pk)
+
+
+class DeclineView(Move):
+    """Do not take the conversation that is on offer to the caller (`claim` accepts it)."""
+
+    @moves_by()
+    def post(self, request: Request, pk: Any) -> Response:
+        offered = self.visible(pk)
+        with refusals():
+            router.decline(offered, agent=request.member)
+        return shown(offered)
 
 
 class PullView(TenantAPIView):

@@ -12,6 +12,9 @@ from rest_framework.response import Response
 from accounts.resources import TenantAPIView, find
 from accounts.roles import Action
 from conversations.api.figures import metrics_of, waiting_figures
+from conversations.estimates import expected_wait, waiting_now
+from conversations.moves import database_now
+from conversations.stays import COUNTED
 from queues import api
 from queues.models import Queue
 
@@ -80,3 +83,34 @@ class MetricsView(TenantAPIView):
     @extend_schema(responses=MetricsSerializer)
     def get(self, request: Request, pk: Any) -> Response:
         return Response(metrics_of(find(Queue.objects.all(), pk)))
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    ahead = serializers.IntegerField(min_value=0, max_value=COUNTED, required=False)
+
+
+class ExpectedWaitSerializer(serializers.Serializer[Any]):
+    queue_id = serializers.UUIDField()
+    ahead = serializers.IntegerField()
+    expected_wait_seconds = serializers.IntegerField(allow_null=True)
+
+
+class ExpectedWaitView(TenantAPIView):
+    """How long somebody waits with so many ahead (as given, else all who wait now).
+
+    Four in five waited no longer; null when the last 28 days tell too little.
+    """
+
+    required = {"GET": Action.READ_FIGURES}
+
+    @extend_schema(parameters=[PlaceSerializer], responses=ExpectedWaitSerializer)
+    def get(self, request: Request, pk: Any) -> Response:
+        queue = find(Queue.objects.all(), pk)
+        asked = PlaceSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        ahead = asked.validated_data.get("ahead")
+        if ahead is None:
+            ahead = waiting_now(queue.pk)
+        wait = expected_wait(queue.pk, ahead, database_now())
+        seconds = None if wait is None else int(wait.total_seconds())
+        return Response({"queue_id": str(queue.pk), "ahead": ahead, "expected_wait_seconds": seconds})

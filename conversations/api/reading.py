@@ -18,10 +18,10 @@ from accounts.roles import Action
 from channels_hub.models import ChannelAccount
 from contacts.models import Identity
 from conversations.api.shapes import (
-    SHOWN_WITH,
     ConversationShape,
     DecisionShape,
     EventShape,
+    conversations_of,
 )
 from conversations.models import Conversation, Event, Message, RoutingDecision, State
 from conversations.selectors import get_conversation_status, visible_to
@@ -29,12 +29,12 @@ from conversations.selectors import get_conversation_status, visible_to
 
 def found(request: Request, pk: Any) -> Conversation:
     """The conversation, when the caller may read it; else 404."""
-    return find(visible_to(request.member).select_related(*SHOWN_WITH), pk)
+    return find(conversations_of(visible_to(request.member)), pk)
 
 
 def shown(pk: Any, *, status: int = 200) -> Response:
     """A conversation as it stands now, whether or not the caller may still open it after a move."""
-    conversation = Conversation.objects.select_related(*SHOWN_WITH).get(pk=pk)
+    conversation = conversations_of(Conversation.objects.all()).get(pk=pk)
     return Response(ConversationShape(conversation).data, status=status)
 
 
@@ -73,7 +73,7 @@ class Conversations(Lister):
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
             return Conversation._base_manager.none()
-        return visible_to(self.request.member).select_related(*SHOWN_WITH)
+        return conversations_of(visible_to(self.request.member))
 
 
 class ConversationView(TenantAPIView):
@@ -100,7 +100,7 @@ class LookupView(TenantAPIView):
         wanted = LookupSerializer(data=request.query_params)
         wanted.is_valid(raise_exception=True)
         channel = find(ChannelAccount.objects.all(), wanted.validated_data["channel"])
-        rows = visible_to(request.member).filter(channel=channel).select_related(*SHOWN_WITH)
+        rows = conversations_of(visible_to(request.member).filter(channel=channel))
         conversation = get_conversation_status(rows, wanted.validated_data["address"])
         if conversation is None:
             raise NotFound
@@ -147,4 +147,4 @@ class Routing(OfConversation):
     ordering = "-id"
 
     def of(self, rows: Any) -> Any:
-        return rows.select_related("chosen__user")
+        return rows.select_related("chosen__user", "queue")

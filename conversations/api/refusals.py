@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy
 from django_fsm import TransitionNotAllowed
 
 from accounts.problems import Problem
+from conversations import notices
 from conversations.api.shapes import MessageShape, messages_of
-from conversations.handoff import Conflict, Full, NoQueue
+from conversations.handoff import Conflict, Full, NoQueue, OutOfHours
 from conversations.models import Message, State
 from conversations.outbox import NotYours, Refused, StaleView, TooLate
 
@@ -35,6 +36,9 @@ def refusals() -> Iterator[None]:
         raise Problem(409, "conflict", _illegal(error)) from error
     except Full as error:
         raise Problem(409, "capacity", str(error)) from error
+    except OutOfHours as error:
+        opens = error.next_open.isoformat() if error.next_open else None
+        raise Problem(409, "closed", notices.refusal(error), next_open=opens) from error
     except NotYours as error:
         raise not_yours() from error
     except NoQueue as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import FilteredRelation, Q
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.resources import Related
 from channels_hub.contract import WindowMode
+from conversations import promises
 from conversations.can_send import window_of
-from conversations.models import Attachment, Conversation, Event, Message, Note, RoutingDecision, State
+from conversations.models import Attachment, Conversation, Event, Message, Note, Offer, RoutingDecision, State
 from conversations.moves import database_now
+from queues.sla import Target
 
 LEGACY = {State.QUEUED: "queued", State.CLOSED: "closed"}
 SHOWN_WITH = ("contact", "channel", "flow", "queue", "assigned_agent__user")
@@ -28,27 +31,50 @@ class WindowShape(serializers.Serializer[Any]):
     closes_at = serializers.DateTimeField(allow_null=True)
 
 
+class OfferShape(serializers.Serializer[Any]):
+    """To whom a waiting conversation is offered at the moment."""
+
+    agent = Related(read_only=True)
+    expires_at = serializers.DateTimeField()
+
+
+class PromiseShape(serializers.Serializer[Any]):
+    """One live promise of the SLA."""
+
+    target = serializers.ChoiceField(choices=[target.word for target in Target])
+    due_at = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=list(promises.STATES.values()))
+
+
 class ConversationShape(serializers.ModelSerializer):
+    """A conversation read by `conversations_of`."""
+
     contact = Related(read_only=True)
     channel = ChannelShape(read_only=True)
     legacy_status = serializers.SerializerMethodField()
     flow = Related(read_only=True, allow_null=True)
     queue = Related(read_only=True, allow_null=True)
     assigned_agent = Related(read_only=True, allow_null=True)
+    offer = OfferShape(source="open_offer", read_only=True, allow_null=True)
     window = serializers.SerializerMethodField()
+    sla = serializers.SerializerMethodField()
 
     class Meta:
         model = Conversation
         fields = [
             "id", "contact", "channel", "state", "legacy_status", "is_bot_active", "flow", "queue",
             "queue_priority", "queued_at", "assigned_agent", "assigned_at", "handoff_at", "first_response_at",
-            "closed_at", "close_reason", "snoozed_until", "last_message_at", "seq", "unread", "window",
-            "extra_data", "created_at",
+            "closed_at", "close_reason", "snoozed_until", "held_at", "offer", "last_message_at", "seq",
+            "unread", "window", "waiting_since", "sla", "sla_breached_at", "extra_data", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
     def get_legacy_status(self, conversation: Conversation) -> str:
         return LEGACY.get(State(conversation.state), "active")
+
+    @extend_schema_field(PromiseShape(many=True))
+    def get_sla(self, conversation: Conversation) -> Any:
+        return PromiseShape(promises.shown(conversation, conversation.deadlines.all()), many=True).data
 
     @extend_schema_field(WindowShape)
     def get_window(self, conversation: Conversation) -> dict[str, Any]:
@@ -125,6 +151,13 @@ class DecisionShape(serializers.ModelSerializer):
     class Meta:
         model = RoutingDecision
         fields = ["at", "mode", "candidates", "chosen", "reason"]
+
+
+def conversations_of(rows: Any) -> Any:
+    """Conversations with all that their shape shows, in two queries; of their offers at most one is open."""
+    is_open = Q(offers__outcome=Offer.Outcome.OPEN)
+    rows = rows.annotate(open_offer=FilteredRelation("offers", condition=is_open))
+    return rows.select_related(*SHOWN_WITH, "open_offer__agent__user").prefetch_related("deadlines")
 
 
 def messages_of(rows: Any) -> Any:

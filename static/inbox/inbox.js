@@ -11,13 +11,13 @@ class PtTime extends HTMLElement {
   connectedCallback() { PtTime.all.add(this); }
   disconnectedCallback() { PtTime.all.delete(this); }
   tick(now) {
-    const { since, until } = this.dataset;
+    const { since, until, over } = this.dataset;
     const seconds = Math.max(0, Math.floor((since ? now - Date.parse(since) : Date.parse(until) - now) / 1000));
     const two = (n) => String(n).padStart(2, "0");
     let said = `${Math.floor(seconds / 3600)}h ${two(Math.floor(seconds / 60) % 60)}m`;
     if (seconds >= 48 * 3600) said = `${Math.floor(seconds / 86400)}d`;
-    else if (since && seconds < 3600) said = `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}`;
-    if (until && !seconds) { said = texts.closed; this.parentElement.className = "chip bad"; }
+    else if ((since || over) && seconds < 3600) said = `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}`;
+    if (until && !seconds) { said = over || texts.closed; this.parentElement.className = "chip bad"; }
     if (this.textContent !== said) this.textContent = said;
   }
 }

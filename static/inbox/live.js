@@ -5,7 +5,7 @@ const body = document.body;
 const $ = (id) => document.getElementById(id);
 const text = (name) => $("texts")?.dataset[name] ?? "";
 const state = {
-  cursor: body.dataset.cursor, socket: null, tries: 0, failures: 0, heard: 0, dead: false, catchingUp: false, polling: 0,
+  cursor: body.dataset.cursor, socket: null, tries: 0, failures: 0, heard: 0, dead: false, catchingUp: false, polling: 0, pinged: 0,
 };
 const held = new Map(); // rows that wait until the pointer leaves the list
 
@@ -13,6 +13,7 @@ const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`pt:${name
 const opened = () => $("open")?.dataset.pk ?? "";
 const query = () => new URLSearchParams({
   since: state.cursor, tab: body.dataset.tab, q: body.dataset.q, open: opened(), lang: body.dataset.lang,
+  presence: $("me-presence")?.dataset.stamp ?? "",
 });
 
 // ------------------------------------------------------------------ frames
@@ -116,7 +117,10 @@ function apply(frame) {
 }
 
 async function take(frame) {
-  if (frame.reset) return reset(frame.cursor);
+  if (frame.reset) {
+    if (frame.ops) apply(frame);
+    return reset(frame.cursor);
+  }
   if (frame.events && state.catchingUp && frame.events > 1) {
     const said = text("updates").replace("{n}", frame.events);
     $("live-status").textContent = said;
@@ -163,7 +167,7 @@ function connect() {
     setTimeout(connect, Math.min(15000, 400 * 2 ** state.tries++) * (0.4 + Math.random() * 0.6));
   };
   // A quiet desk sends no frame: the answer to a ping proves that the line works.
-  socket.addEventListener("open", () => socket.send('{"ping":1}'));
+  socket.addEventListener("open", ping);
 }
 
 function online() {
@@ -198,9 +202,24 @@ setInterval(() => {
   const socket = state.socket;
   if (socket?.readyState === 1) {
     if (Date.now() - state.heard > 40000) socket.close();
-    else if (Date.now() - state.heard > 18000) socket.send('{"ping":1}');
+    else if (Date.now() - state.pinged > 18000) ping();
   } else if (state.failures >= 3) sync();
 }, 5000);
+
+// ------------------------------------------------------------------ somebody is there
+let touched = 0; // the last key, click or touch; a pointer that rests while the page moves below it is none
+for (const kind of ["keydown", "pointerdown", "pointermove", "wheel", "touchstart"]) {
+  addEventListener(kind, (event) => {
+    if (kind !== "pointermove" || event.movementX || event.movementY) touched = Date.now();
+  }, { capture: true, passive: true });
+}
+
+/** Keeps the line alive, and says whether anybody touched this page since the last time. */
+function ping() {
+  if (state.socket?.readyState !== 1) return;
+  state.socket.send(JSON.stringify({ ping: 1, active: !document.hidden && touched > state.pinged }));
+  state.pinged = Date.now();
+}
 
 // ------------------------------------------------------------------ the page
 document.addEventListener("visibilitychange", () => { if (!document.hidden) sync(); });

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from django.test import Client
 
+from conversations import admin_bulk
 from conversations.models import Conversation, Event
 from flows.models import Flow
 from queues.models import AgentProfile, Queue
@@ -51,6 +55,16 @@ def test_assigning_to_an_agent_without_room_is_refused(lead: Client, ours: World
     assert again(ours[Conversation]).state == "queued"
 
 
+def test_assigning_above_capacity_needs_the_tick(lead: Client, ours: World) -> None:
+    agent = ours[AgentProfile]
+    AgentProfile.objects.filter(pk=agent.pk).update(capacity=1)
+
+    act(lead, ours[Conversation], "assign", agent=str(agent.pk), over_capacity="on")
+
+    moved = again(ours[Conversation])
+    assert (moved.assigned_agent_id, moved.extra_data["over_capacity"]) == (agent.member_id, True)
+
+
 def test_transferring_moves_to_the_other_queue_with_priority_and_note(lead: Client, ours: World) -> None:
     other = Queue.objects.create(
         organization=ours.organization, name="Other", slug="other", department=ours[Queue].department
@@ -85,7 +99,13 @@ def test_several_are_closed_one_by_one_and_the_refused_are_named(lead: Client, o
     everything = [str(pk) for pk in Conversation.objects.values_list("pk", flat=True)]
 
     response = lead.post(
-        page(Conversation, "changelist"), {"action": "close_selected", "_selected_action": everything}
+        page(Conversation, "changelist"),
+        {
+            "action": "close_selected",
+            "_selected_action": everything,
+            "_form_submitted": "on",
+            "reason": "agent",
+        },
     )
 
     assert not Conversation.objects.exclude(state="closed").exists()
@@ -136,3 +156,45 @@ def test_the_page_links_to_its_messages_only(lead: Client, ours: World) -> None:
     assert "OURMARK notice" in html
     assert "OURMARK notice" not in empty
     assert lead.get("/admin/conversations/message/?conversation=nonsense").status_code == 200
+
+
+def test_an_act_on_several_first_asks_and_then_reports_what_was_refused(lead: Client, ours: World) -> None:
+    everything = [str(pk) for pk in Conversation.objects.values_list("pk", flat=True)]
+    act(lead, ours[Conversation], "close", reason="agent")
+    asked = {"action": "prioritise_selected", "_selected_action": everything}
+
+    question = lead.post(page(Conversation, "changelist"), asked)
+    assert question.status_code == 200
+    assert "OURMARK contact" in question.content.decode()
+    assert not Conversation.objects.filter(queue_priority=100).exists()
+
+    response = lead.post(
+        page(Conversation, "changelist"), {**asked, "_form_submitted": "on", "priority": "100"}
+    )
+    waiting = Conversation.objects.filter(state="queued")
+    assert set(waiting.values_list("queue_priority", flat=True)) <= {100}
+    assert any("OURMARK contact" in line for line in said(response))
+
+
+@pytest.mark.parametrize(
+    "name, given, state",
+    [("move_selected", Queue, "queued"), ("assign_selected", AgentProfile, "human_handoff")],
+)
+def test_several_are_moved_or_assigned(lead: Client, ours: World, name: str, given: Any, state: str) -> None:
+    waiting = [str(pk) for pk in Conversation.objects.filter(state="queued").values_list("pk", flat=True)]
+    field = {Queue: "queue", AgentProfile: "agent"}[given]
+    data = {"action": name, "_selected_action": waiting, "_form_submitted": "on", field: str(ours[given].pk)}
+
+    lead.post(page(Conversation, "changelist"), data)
+
+    assert waiting
+    moved = Conversation.objects.filter(pk__in=waiting).values_list("state", flat=True)
+    assert set(moved) == {state}
+
+
+def test_more_than_can_be_done_at_once_is_refused(
+    lead: Client, ours: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_bulk, "MOST", 0)
+    asked = {"action": "close_selected", "_selected_action": [str(ours[Conversation].pk)]}
+    assert said(lead.post(page(Conversation, "changelist"), asked)) == ["Choose at most 0 at once."]

@@ -12,8 +12,9 @@ from django.test import Client
 from django_scopes import scopes_disabled
 
 from accounts.models import Membership, User
+from conversations.admin_bulk import BulkMixin
 from conversations.models import Conversation
-from queues.models import Department, Queue
+from queues.models import AgentProfile, Department, Queue
 from tests.admin.pages import form_data, page
 from tests.admin.world import World
 
@@ -113,10 +114,14 @@ def test_a_foreign_department_is_no_choice_for_our_queue(boss: Client, ours: Wor
     assert Queue.objects.get(pk=ours[Queue].pk).department_id == ours[Department].pk
 
 
-@pytest.mark.parametrize("name", ["close_selected", "release_selected"])
+@pytest.mark.parametrize("name", BulkMixin.bulk_actions)
 def test_selecting_foreign_rows_does_nothing(boss: Client, ours: World, theirs: World, name: str) -> None:
     before = snapshot(theirs)
-    picked = {"action": name, "_selected_action": [str(theirs[Conversation].pk)]}
+    picked = {
+        "action": name, "_selected_action": [str(theirs[Conversation].pk)], "_form_submitted": "on",
+        "reason": "agent", "priority": "100", "queue": str(ours[Queue].pk),
+        "agent": str(ours[AgentProfile].pk),
+    }  # fmt: skip
 
     boss.post(page(Conversation, "changelist"), picked)
 

@@ -17,11 +17,21 @@ from accounts import audit
 from accounts.models import ApiKey, AuditEntry, Membership
 from channels_hub.models import ChannelAccount, InboundEvent
 from contacts.models import Contact
-from conversations import handoff
+from conversations import handoff, signs
 from conversations.models import Conversation, Deadline, Delivery, Event, Message, RoutingDecision
 from flows import services
 from flows.models import Flow, FlowVersion
-from queues.models import AgentProfile, AgentSkill, Calendar, Department, Queue, Skill
+from queues.models import (
+    AgentProfile,
+    AgentSkill,
+    BreakReason,
+    Calendar,
+    Department,
+    DeskSettings,
+    Queue,
+    Skill,
+    SlaPolicy,
+)
 from tests.admin.pages import page
 from tests.admin.world import World, dead_event, new_colleague, talk
 
@@ -101,8 +111,17 @@ GROW: dict[type, Callable[[World, int], None]] = {
     ),
     Department: more(Department, name=unique, slug=unique),
     Skill: more(Skill, name=unique, slug=unique),
+    BreakReason: more(BreakReason, name=unique),
+    SlaPolicy: more(SlaPolicy, name=unique, wait_minutes=lambda _w: 5),
+    DeskSettings: lambda world, n: None,  # one row
     Calendar: more(Calendar, name=unique),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request of somebody writes that they were seen, the next ones within 20 seconds do not."""
+    monkeypatch.setattr(signs, "of_life", lambda *args, **kwargs: None)
 
 
 def cost(client: Client, url: str) -> int:

@@ -36,10 +36,13 @@ TABLE: dict[str, tuple[set[str], set[str], set[str], set[str]]] = {
     "flows.Flow": (STAFF, STAFF, STAFF, NOBODY),
     "flows.FlowVersion": (STAFF, NOBODY, NOBODY, NOBODY),
     "queues.AgentProfile": (STAFF, STAFF, STAFF, NOBODY),
+    "queues.BreakReason": (STAFF, STAFF, STAFF, STAFF),
     "queues.Calendar": (STAFF, STAFF, STAFF, STAFF),
     "queues.Department": (STAFF, STAFF, STAFF, STAFF),
+    "queues.DeskSettings": (STAFF, STAFF, NOBODY, NOBODY),
     "queues.Queue": (STAFF, STAFF, STAFF, STAFF),
     "queues.Skill": (STAFF, STAFF, STAFF, STAFF),
+    "queues.SlaPolicy": (STAFF, STAFF, STAFF, STAFF),
 }
 OUTSIDE = 302  # to the log-in page, which refuses
 

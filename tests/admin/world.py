@@ -19,7 +19,17 @@ from conversations.moves import moving
 from conversations.opening import open_conversation
 from flows import demo, services
 from flows.models import Flow, FlowVersion
-from queues.models import AgentProfile, Calendar, Department, Queue, Skill
+from queues.models import (
+    AgentProfile,
+    BreakReason,
+    Calendar,
+    Department,
+    DeskSettings,
+    Queue,
+    Skill,
+    SlaEscalation,
+    SlaPolicy,
+)
 from tests.conftest import new_channel
 
 ROLES = ("owner", "admin", "supervisor", "agent", "viewer")
@@ -75,6 +85,10 @@ def _team(world: World) -> None:
         name=f"{world.mark} queue", slug="suporte", department=department, wait_limit_minutes=60, **own
     )
     world.objects |= {Department: department, Skill: skill, Calendar: calendar, Queue: queue}
+    policy = SlaPolicy.objects.create(name=f"{world.mark} policy", first_response_minutes=15, **own)
+    SlaEscalation.objects.create(policy=policy, act="move", queue=queue, **own)
+    world.objects |= {SlaPolicy: policy, DeskSettings: DeskSettings.objects.create(**own)}
+    world.objects[BreakReason] = BreakReason.objects.create(name=f"{world.mark} break", **own)
 
 
 def _channel_and_flow(world: World) -> None:

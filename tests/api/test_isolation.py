@@ -19,6 +19,7 @@ X: dict[str, Any] = {}
 ONE = {"GET": None, "PUT": {"name": "X"}, "PATCH": {"name": "X"}, "DELETE": None}
 LIST = "a list shows the caller's organization only"
 OWN = "concerns the caller alone"
+OWN_DESK = "concerns the caller's organization alone"
 OPEN = "nobody is known yet"
 
 CASES = {
@@ -28,7 +29,11 @@ CASES = {
     "api-token-refresh": Case("auth/token/refresh", {"POST": X}, holds=OPEN),
     "api-logout": Case("auth/logout", {}, holds=OWN),
     "api-me": Case("me", holds=OWN),
+    "api-offers": Case("me/offers", holds=OWN),
     "api-presence": Case("me/presence", {"PUT": {"status": "busy"}}, holds=OWN),
+    "api-member-presence": Case("members/{member}/presence", {"PUT": {"status": "offline"}}),
+    "api-break-reasons": Case("break-reasons", holds=LIST),
+    "api-break-reason": Case("break-reasons/{break_reason}", ONE),
     "api-departments": Case("departments", holds=LIST),
     "api-department": Case("departments/{department}", ONE),
     "api-members": Case("members", holds=LIST),
@@ -38,7 +43,13 @@ CASES = {
     "api-api-keys": Case("api-keys", holds=LIST),
     "api-api-key": Case("api-keys/{api_key}", ONE),
     "api-calendars": Case("calendars", holds=LIST),
+    "api-sla-policys": Case("sla-policies", holds=LIST),
+    "api-sla-policy": Case("sla-policies/{sla_policy}", ONE),
+    "api-desk-settings": Case("desk-settings", {"GET": None, "PATCH": {}}, holds=OWN_DESK),
+    "api-priority": Case("conversations/{waiting}/priority", {"POST": {"priority": "high"}}),
     "api-calendar": Case("calendars/{calendar}", ONE),
+    "api-calendar-explain": Case("calendars/{calendar}/explain"),
+    "api-calendar-import": Case("calendars/{calendar}/import", {"POST": X}),
     "api-channels": Case("channels", holds=LIST),
     "api-channel": Case("channels/{channel}", ONE),
     "api-channel-test": Case("channels/{channel}/test", {"POST": X}),
@@ -61,6 +72,7 @@ CASES = {
     ),
     "api-conversation-events": Case("conversations/{conversation}/events"),
     "api-conversation-routing": Case("conversations/{conversation}/routing"),
+    "api-conversation-why": Case("conversations/{conversation}/why"),
     "api-request-handoff": Case(
         "conversations/{conversation}/request-handoff", {"POST": {"queue_id": "{queue}"}}
     ),
@@ -72,10 +84,14 @@ CASES = {
         "conversations/{conversation}/release-to-bot", {"POST": {"flow_id": "{flow}"}}
     ),
     "api-close": Case("conversations/{conversation}/close", {"POST": X}),
+    "api-hold": Case("conversations/{conversation}/hold", {"POST": X}),
+    "api-resume": Case("conversations/{conversation}/resume", {"POST": X}),
+    "api-decline": Case("conversations/{waiting}/decline", {"POST": X}),
     "api-snooze": Case("conversations/{conversation}/snooze", {"POST": {"until": "2099-01-01T00:00:00Z"}}),
     "api-queues": Case("queues", holds=LIST),
     "api-queue": Case("queues/{queue}", ONE),
     "api-queue-metrics": Case("queues/{queue}/metrics"),
+    "api-queue-expected-wait": Case("queues/{queue}/expected-wait"),
     "api-pull": Case("queue/pull", {"POST": {"queue_id": "{queue}"}}),
     "api-flows": Case("flows", holds=LIST),
     "api-flow": Case("flows/{flow}", ONE),
@@ -173,6 +189,12 @@ TWILIO = {
         ("queues", {"name": "X", "department": "{own}", "calendar": "{calendar}"}),
         ("queues", {"name": "X", "department": "{own}", "settings": {"allowed_agent_ids": ["{member}"]}}),
         ("queues", {"name": "X", "department": "{own}", "settings": {"skills_required": ["alheia"]}}),
+        ("queues", {"name": "X", "department": "{own}", "sla_policy": "{sla_policy}"}),
+        ("sla-policies", {"name": "X", "wait_minutes": 5, "calendar": "{calendar}"}),
+        (
+            "sla-policies",
+            {"name": "X", "wait_minutes": 5, "escalations": [{"act": "move", "queue": "{queue}"}]},
+        ),
         ("members", {"email": "n@acme.test", "name": "N", "skills": [{"skill": "{skill}"}]}),
         ("channels", {**TWILIO, "default_flow": "{flow}"}),
         ("channels", {**TWILIO, "default_queue": "{queue}"}),

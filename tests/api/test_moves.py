@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Membership
-from conversations import handoff
+from conversations import capacity
 from conversations.clockwork import drain_deadlines
 from conversations.models import Conversation, Deadline
 from flows.models import Flow
@@ -190,7 +190,7 @@ def test_a_snoozed_conversation_rests_and_comes_back(
 
     assert answer.status_code == 200
     assert answer.json()["snoozed_until"] is not None
-    assert handoff.open_load(ana.pk) == 0
+    assert capacity.open_load(ana.pk) == 0
     Deadline.objects.filter(kind="snooze").update(due_at=timezone.now() - timedelta(hours=1))
     drain_deadlines()
     assert Conversation.objects.get().snoozed_until is None

@@ -26,12 +26,14 @@ KINDS = {
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, path and the fields of every operation that takes a body."""
+    """Method, path and the fields of every operation that takes a JSON body."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             body = operation.get("requestBody") if isinstance(operation, dict) else None
-            if body and path.startswith("/api/v1/") and not path.startswith("/api/v1/auth/"):
+            if "application/json" not in (body or {}).get("content", {}):
+                continue
+            if path.startswith("/api/v1/") and not path.startswith("/api/v1/auth/"):
                 yield method.upper(), path.removeprefix("/api/v1/"), _fields(schema, body)
 
 

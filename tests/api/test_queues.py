@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import AuditEntry, Membership
+from accounts.models import AuditEntry, Membership, Organization
+from contacts.models import Contact
 from conversations import handoff
-from conversations.models import Conversation
-from queues.models import Department, Queue
+from conversations.models import Conversation, Stay
+from queues.models import Calendar, Department, Queue
 from queues.services import percentage
 from tests.api.caller import Calls
 
@@ -20,8 +21,9 @@ SHAPE = {
     "id", "name", "slug", "department", "is_active", "priority", "max_queue_size", "overflow_queue",
     "max_conversations_per_agent", "routing_mode", "auto_assign_conversations", "sla_minutes", "calendar",
     "settings", "queued_conversations", "average_wait_time_seconds", "customer_satisfaction_score",
-    "handoff_notice", "agent_idle_minutes", "agent_idle_action", "wait_limit_minutes", "revision",
-    "created_at",
+    "handoff_notice", "agent_idle_minutes", "agent_idle_action", "wait_limit_minutes", "overflow_rules",
+    "closed_action", "closed_notice", "abandoned_notice", "offer_seconds", "sticky_minutes", "sla_policy",
+    "revision", "created_at",
 }  # fmt: skip
 Make = Callable[..., Conversation]
 
@@ -119,7 +121,7 @@ def test_a_list_counts_who_waits_in_constant_queries(
         make_conversation("queued", queue=queues[0])
     caller = by(sofia)
 
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         rows = caller.get("queues").json()["results"]
 
     assert [row["queued_conversations"] for row in rows] == [0, 0, 0, 0, 3]
@@ -131,6 +133,12 @@ def test_queues_are_filtered_by_department(sofia: Membership, support: Queue, by
 
 
 # ---------------------------------------------------------------- metrics
+def figures_of(queue: Queue, caller: Any) -> dict[str, Any]:
+    answer = caller.get(f"queues/{queue.pk}/metrics")
+    assert answer.status_code == 200
+    return answer.json()
+
+
 def test_the_figures_of_a_queue(
     sofia: Membership, ana: Membership, make_queue: Callable[..., Queue], make_conversation: Make, by: Calls
 ) -> None:
@@ -140,17 +148,20 @@ def test_the_figures_of_a_queue(
     with_ana = make_conversation("queued", queue=queue)
     make_conversation("queued", queue=queue)  # goes on to the other queue
     handoff.claim(with_ana.pk, agent_id=ana.pk)
-    long_ago = timezone.now() - timedelta(minutes=6)
-    rows = Conversation.objects
-    rows.filter(pk=waiting.pk).update(queued_at=long_ago)
-    rows.filter(pk=with_ana.pk).update(
-        waited_seconds=450, assigned_at=long_ago, first_response_at=long_ago + timedelta(seconds=120)
+    now = timezone.now()
+    long_ago = now - timedelta(minutes=6)
+    Stay.objects.filter(conversation=waiting).update(entered_at=long_ago)
+    Stay.objects.filter(conversation=with_ana).update(entered_at=now - timedelta(seconds=450), left_at=now)
+    Conversation.objects.filter(pk=with_ana.pk).update(
+        assigned_at=long_ago, first_response_at=long_ago + timedelta(seconds=120)
     )
     old = make_conversation("queued", queue=queue)
     handoff.close(old.pk, actor=None)
-    rows.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=31))
+    month_ago = now - timedelta(days=31)
+    Conversation.objects.filter(pk=old.pk).update(created_at=month_ago)
+    Stay.objects.filter(conversation=old).update(entered_at=month_ago)
 
-    assert by(sofia).get(f"queues/{queue.pk}/metrics").json() == {
+    assert figures_of(queue, by(sofia)) == {
         "queue_id": str(queue.pk),
         "queue_name": "Vip",
         "total_conversations_30d": 2,
@@ -167,6 +178,85 @@ def test_the_figures_of_a_queue(
     }
 
 
+def many_stays(queue: Queue, like: Conversation, n: int) -> list[Conversation]:
+    """Conversations that waited a minute in a queue: written as rows, for there are hundreds."""
+    now = timezone.now()
+    contacts = Contact.objects.bulk_create(
+        Contact(organization_id=queue.organization_id, name=f"C{i}") for i in range(n)
+    )
+    rows = Conversation.objects.bulk_create(
+        Conversation(organization_id=queue.organization_id, contact=contact, channel_id=like.channel_id)
+        for contact in contacts
+    )
+    Stay.objects.bulk_create(
+        Stay(
+            organization_id=queue.organization_id, conversation=row, queue=queue, entered_at=now,
+            left_at=now + timedelta(minutes=1), left_by="claim",
+        )
+        for row in rows
+    )  # fmt: skip
+    return rows
+
+
+def test_the_golden_figures(sofia: Membership, make_queue: Callable[..., Queue], make_conversation: Make,
+                            by: Calls) -> None:  # fmt: skip
+    queue, other = make_queue("vip", sla_minutes=15), make_queue("other")
+    rows = many_stays(queue, make_conversation(), 350)
+    for row in rows[:5]:
+        row.stays.update(left_at=row.stays.get().entered_at + timedelta(minutes=16))
+    went_on = {"overflow_history": [{"original_queue_id": str(queue.pk), "overflow_queue_id": str(other.pk)}]}
+    Conversation.objects.filter(pk__in=[row.pk for row in rows[10:13]]).update(extra_data=went_on)
+
+    figures = figures_of(queue, by(sofia))
+
+    assert figures["total_conversations_30d"] == 350
+    assert (figures["sla_violations"], figures["sla_violation_rate"]) == (5, 1.4)
+    assert (figures["overflow_events"], figures["overflow_rate"]) == (3, 0.9)
+
+
+def test_a_queue_keeps_its_waits_when_the_conversation_moves_on(
+    sofia: Membership, make_queue: Callable[..., Queue], make_conversation: Make, by: Calls
+) -> None:
+    first, second = make_queue("first"), make_queue("second")
+    conversation = make_conversation("queued", queue=first)
+    Stay.objects.update(entered_at=timezone.now() - timedelta(minutes=10))
+    handoff.transfer(conversation.pk, actor=sofia, queue_id=second.pk)
+
+    here, there = figures_of(first, by(sofia)), figures_of(second, by(sofia))
+
+    assert (here["total_conversations_30d"], here["average_wait_time_seconds"]) == (1, 600)
+    assert (there["total_conversations_30d"], there["average_wait_time_seconds"]) == (1, None)
+    assert (here["queued_conversations"], there["queued_conversations"]) == (0, 1)
+
+
+def test_a_missed_target_counts_where_it_was_missed(
+    sofia: Membership, make_queue: Callable[..., Queue], make_conversation: Make, by: Calls
+) -> None:
+    first, second = make_queue("first"), make_queue("second")
+    conversation = make_conversation("queued", queue=first)
+    handoff.transfer(conversation.pk, actor=sofia, queue_id=second.pk)
+    Stay.objects.filter(queue=first).update(entered_at=timezone.now() - timedelta(minutes=10))
+
+    for breached, counts in ((timedelta(minutes=5), (1, 0)), (timedelta(), (0, 1))):
+        Conversation.objects.update(sla_breached_at=timezone.now() - breached)
+        found = [figures_of(queue, by(sofia))["sla_violations"] for queue in (first, second)]
+        assert tuple(found) == counts
+
+
+def test_waits_in_opening_hours_count_only_as_missed_targets(
+    acme: Organization, sofia: Membership, make_queue: Callable[..., Queue], make_conversation: Make,
+    by: Calls,
+) -> None:  # fmt: skip
+    calendar = Calendar.objects.create(organization=acme, name="Always")
+    queue = make_queue("vip", sla_minutes=5, calendar=calendar)
+    make_conversation("queued", queue=queue)
+    Stay.objects.update(entered_at=timezone.now() - timedelta(hours=9))
+    assert figures_of(queue, by(sofia))["sla_violations"] == 0
+
+    Conversation.objects.update(sla_breached_at=timezone.now())
+    assert figures_of(queue, by(sofia))["sla_violations"] == 1
+
+
 def test_the_time_to_the_end_is_counted(
     sofia: Membership, support: Queue, make_conversation: Make, by: Calls
 ) -> None:
@@ -175,13 +265,54 @@ def test_the_time_to_the_end_is_counted(
     closed_at = Conversation.objects.get().closed_at
     Conversation.objects.update(created_at=closed_at - timedelta(seconds=1800))
 
-    assert by(sofia).get(f"queues/{support.pk}/metrics").json()["average_resolution_time_seconds"] == 1800
+    assert figures_of(support, by(sofia))["average_resolution_time_seconds"] == 1800
 
 
 def test_the_figures_of_an_empty_queue(sofia: Membership, support: Queue, by: Calls) -> None:
-    figures = by(sofia).get(f"queues/{support.pk}/metrics").json()
+    figures = figures_of(support, by(sofia))
 
     assert (figures["sla_violation_rate"], figures["average_wait_time_seconds"]) == (0.0, None)
+
+
+def test_figures_cost_the_same_whatever_there_is_to_count(
+    sofia: Membership, support: Queue, make_conversation: Make, by: Calls, django_assert_max_num_queries: Any
+) -> None:
+    many_stays(support, make_conversation(), 60)
+    caller = by(sofia)
+
+    with django_assert_max_num_queries(10):
+        figures_of(support, caller)
+
+
+# ---------------------------------------------------------------- expected wait
+def test_the_expected_wait_of_a_place_in_line(
+    sofia: Membership, support: Queue, make_conversation: Make, by: Calls
+) -> None:
+    like, caller = make_conversation(), by(sofia)
+    url = f"queues/{support.pk}/expected-wait"
+    assert caller.get(url).json() == {
+        "queue_id": str(support.pk), "ahead": 0, "expected_wait_seconds": None,
+    }  # fmt: skip
+
+    many_stays(support, like, 20)
+
+    assert caller.get(f"{url}?ahead=0").json()["expected_wait_seconds"] == 60
+    assert caller.get(f"{url}?ahead=7").json()["expected_wait_seconds"] is None
+
+
+def test_whoever_comes_now_stands_behind_all_who_wait(
+    sofia: Membership, support: Queue, make_conversation: Make, by: Calls
+) -> None:
+    make_conversation("queued", queue=support)
+
+    assert by(sofia).get(f"queues/{support.pk}/expected-wait").json()["ahead"] == 1
+
+
+@pytest.mark.parametrize("ahead", ["-1", "x", "1001"])
+def test_an_odd_place_in_line_is_refused(sofia: Membership, support: Queue, by: Calls, ahead: str) -> None:
+    answer = by(sofia).get(f"queues/{support.pk}/expected-wait?ahead={ahead}")
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["ahead"])
 
 
 # ---------------------------------------------------------------- pull

@@ -19,10 +19,20 @@ STAFF, TOP = "owner admin supervisor", "owner admin"
 TABLE = [
     ("GET", "me", ALL),
     ("PUT", "me/presence", HANDS),
+    ("GET", "me/offers", HANDS),
+    ("PUT", f"members/{NOWHERE}/presence", STAFF),
+    ("GET", "break-reasons", ALL),
+    ("POST", "break-reasons", STAFF),
+    ("PATCH", f"break-reasons/{NOWHERE}", STAFF),
+    ("DELETE", f"break-reasons/{NOWHERE}", STAFF),
     *[("GET", name, ALL) for name in ("departments", "members", "skills", "calendars", "queues", "contacts")],
+    ("GET", "sla-policies", ALL),
+    ("GET", "desk-settings", ALL),
+    ("PATCH", "desk-settings", STAFF),
+    ("POST", f"conversations/{NOWHERE}/priority", STAFF),
     *[
         (method, f"{name}{tail}", STAFF)
-        for name in ("departments", "skills", "calendars", "queues")
+        for name in ("departments", "skills", "calendars", "queues", "sla-policies")
         for method, tail in (
             ("POST", ""),
             ("PUT", f"/{NOWHERE}"),
@@ -30,6 +40,8 @@ TABLE = [
             ("DELETE", f"/{NOWHERE}"),
         )
     ],
+    ("GET", f"calendars/{NOWHERE}/explain", ALL),
+    ("POST", f"calendars/{NOWHERE}/import", STAFF),
     ("POST", "members", TOP),
     ("PATCH", f"members/{NOWHERE}", STAFF),
     ("PUT", f"members/{NOWHERE}", TOP),
@@ -56,11 +68,23 @@ TABLE = [
     ("POST", f"conversations/{NOWHERE}/notes", HANDS),
     *[
         ("POST", f"conversations/{NOWHERE}/{move}", HANDS)
-        for move in ("request-handoff", "claim", "transfer", "release-to-bot", "close", "snooze")
+        for move in (
+            "request-handoff",
+            "claim",
+            "transfer",
+            "release-to-bot",
+            "close",
+            "snooze",
+            "hold",
+            "resume",
+            "decline",
+        )
     ],
     ("POST", f"conversations/{NOWHERE}/assign", STAFF),
     ("POST", f"conversations/{NOWHERE}/take-over", STAFF),
     ("GET", f"queues/{NOWHERE}/metrics", ALL),
+    ("GET", f"queues/{NOWHERE}/expected-wait", ALL),
+    ("GET", f"conversations/{NOWHERE}/why", ALL),
     ("POST", "queue/pull", HANDS),
     ("GET", "flows", "owner admin supervisor viewer"),
     ("POST", "flows", STAFF),

@@ -220,12 +220,13 @@ def test_an_idle_agent_gives_the_conversation_back_to_the_queue_once(
     queue = make_queue("atenta", agent_idle_minutes=10)
     make_conversation("queued", queue=queue)
     handoff.pull_from_queue(ana.pk)
-    Deadline.objects.filter(kind="agent_idle").update(due_at=timezone.now())
-    clockwork.drain_deadlines()
-    clockwork.drain_deadlines()
+    for _warned_then_taken_then_nothing in range(3):
+        Deadline.objects.filter(kind="agent_idle").update(due_at=timezone.now())
+        clockwork.drain_deadlines()
     conversation = Conversation.objects.get()
     assert (conversation.state, conversation.queue) == ("queued", queue)
-    assert conversation.events.filter(type="requeue").count() == 1
+    events = list(conversation.events.values_list("type", flat=True))
+    assert (events.count("idle_warning"), events.count("requeue")) == (1, 1)
 
 
 def test_a_turn_that_fails_again_and_again_calls_a_supervisor_once_and_is_not_dropped(

@@ -37,6 +37,7 @@ SWAPS = {
     "static/inbox/live.js": "fragments of the inbox from the socket or /live/sync",
     "static/inbox/inbox.js": "rows of the list from /inbox/rows/",
     "static/inbox/composer.js": "the bubble that /reply/ answers with",
+    "static/insights/live.js": "parts of the board and the wall from the socket or ?fragment=1, and its menu",
 }
 
 

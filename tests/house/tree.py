@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "accounts", "automations", "bench", "channels_hub", "channels_twilio", "contacts", "conversations",
-    "flows", "pytake", "queues",
+    "flows", "insights", "pytake", "queues",
 )  # fmt: skip
 # What tools and runs leave behind, and what others wrote.
 NOT_OURS = {

@@ -33,12 +33,14 @@ class Rig:
     def fresh_model(self) -> model.Desk:
         """Reset what earlier examples changed, in the database and in a new model alike."""
         Queue.objects.update(overflow_queue=None, max_queue_size=None, is_active=True)
-        AgentProfile.objects.update(capacity=2, presence="online")
+        AgentProfile.objects.update(capacity=2, presence="online", last_assigned_at=None)
         Reception.objects.update(default_flow=self.flow, default_queue=None)
         return model.Desk(
             queues={
                 "a": model.Queue("a", idle="supervisor"),
-                "b": model.Queue("b", allowed=frozenset({"ana", "bia"}), per_agent=1, idle="queue"),
+                "b": model.Queue(
+                    "b", allowed=frozenset({"ana", "bia"}), per_agent=1, idle="queue", is_routed=True
+                ),
                 "c": model.Queue("c", skills=frozenset({"fin"}), idle="bot"),
             },
             agents={
@@ -103,6 +105,7 @@ def rig(
         ),
         "b": make_queue(
             "b", priority=50, agent_idle_minutes=5, max_conversations_per_agent=1,
+            routing_mode="round_robin", auto_assign_conversations=True,
             settings={"allowed_agent_ids": [str(agents["ana"].pk), str(agents["bia"].pk)]},
         ),
         "c": make_queue(

@@ -25,6 +25,7 @@ class Queue:
     skills: frozenset[str] = frozenset()
     per_agent: int | None = None
     idle: str = "queue"  # what happens when the agent does nothing: queue, bot, supervisor
+    is_routed: bool = False  # the router gives what waits here, in turn
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Agent:
     capacity: int
     skills: frozenset[str] = frozenset()
     presence: str = "online"
+    last_given: int = 0  # when they had their turn
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Talk:
     has_flow: bool = False
     is_fresh: bool = False
     is_snoozed: bool = False
+    is_held: bool = False
+    is_over: bool = False  # with an agent who had no room for it
     unheard: list[str] = field(default_factory=list)
 
 
@@ -82,7 +86,7 @@ class Desk:
 
     def load(self, name: str, slug: str | None = None) -> int:
         mine = [t for t in self.talks.values() if t.state == "human_handoff" and t.owner == name]
-        mine = [t for t in mine if not t.is_snoozed]
+        mine = [t for t in mine if not t.is_snoozed and not t.is_held]
         return len([t for t in mine if slug is None or t.queue == slug])
 
     def has_room(self, slug: str, besides: Talk) -> bool:
@@ -123,10 +127,18 @@ class Desk:
         self.clock += 1
         talk.state, talk.owner, talk.queue, talk.place = "queued", None, target, self.clock
         talk.priority = talk.priority if priority is None else priority
-        talk.is_snoozed = False
+        self.wakes(talk)
 
     def give(self, talk: Talk, agent: Agent) -> None:
-        talk.state, talk.owner, talk.is_snoozed = "human_handoff", agent.name, False
+        self.clock += 1
+        agent.last_given = self.clock
+        if talk.state in ("pending", "bot"):
+            talk.queue = None
+        talk.state, talk.owner = "human_handoff", agent.name
+        self.wakes(talk)
+
+    def wakes(self, talk: Talk) -> None:
+        talk.is_snoozed = talk.is_held = talk.is_over = False
 
     def silence(self, pk: object) -> None:
         """People have it: what the bot said and nobody has handed over is withdrawn."""
@@ -205,9 +217,10 @@ class Desk:
 
     def to_agent(self, pk: object, name: str) -> None:
         talk, agent = self.talks[pk], self.agents[name]
-        if self.is_full(agent):
-            raise Refused
         self.must_be_open(talk)
+        of = self.queues[talk.queue] if talk.queue and talk.state in ("queued", "human_handoff") else None
+        if self.is_full(agent, of):
+            raise Refused
         self.silence(pk)
         self.give(talk, agent)
 
@@ -241,12 +254,14 @@ class Desk:
         talk = self.talks[pk]
         if talk.state not in ("queued", "human_handoff") or not talk.has_flow:
             raise Refused
-        talk.state, talk.owner, talk.is_fresh, talk.is_snoozed = "bot", None, True, False
+        talk.state, talk.owner, talk.is_fresh = "bot", None, True
+        self.wakes(talk)
 
     def close(self, pk: object) -> None:
         talk = self.talks[pk]
         self.must_be_open(talk)
-        talk.state, talk.owner, talk.is_snoozed = "closed", None, False
+        talk.state, talk.owner = "closed", None
+        self.wakes(talk)
 
     def close_by_hand(self, pk: object) -> None:
         """A person ends it: what the bot had not said yet stays unsaid."""
@@ -257,7 +272,37 @@ class Desk:
         talk = self.talks[pk]
         if talk.state != "human_handoff" or talk.owner != name:
             raise Refused
-        talk.is_snoozed = True
+        talk.is_snoozed, talk.is_held = True, False
+
+    def hold(self, pk: object, name: str) -> None:
+        talk = self.talks[pk]
+        if talk.state != "human_handoff" or talk.owner != name or talk.is_held:
+            raise Refused
+        talk.is_snoozed, talk.is_held = False, True
+
+    def resume(self, pk: object) -> None:
+        """It stays with its agent even when they have no room by now; then it is flagged."""
+        talk = self.talks[pk]
+        if not (talk.is_snoozed or talk.is_held):
+            raise Refused
+        full = self.is_full(self.agents[talk.owner], self.queues[talk.queue] if talk.queue else None)
+        talk.is_snoozed, talk.is_held = False, False
+        talk.is_over = talk.is_over or full
+
+    # ------------------------------------------------------------ the router
+    def route(self) -> None:
+        """Whoever is online, serves the queue and has room gets the next one, each in their turn."""
+        waiting = [t for t in self.talks.values() if t.state == "queued" and self.queues[t.queue].is_routed]
+        for talk in sorted(waiting, key=lambda t: (-t.priority, t.place)):
+            queue = self.queues[talk.queue]
+            free = [
+                agent
+                for agent in self.agents.values()
+                if queue.is_active and agent.presence == "online"
+                and self.serves(agent, queue) and not self.is_full(agent, queue)
+            ]  # fmt: skip
+            if free:
+                self.give(talk, min(free, key=lambda agent: (agent.last_given, agent.name)))
 
     # ------------------------------------------------------------ by the clock
     def sweep(self, pk: object, kind: str) -> None:
@@ -268,8 +313,8 @@ class Desk:
             kind == "queue_wait" and talk.state == "queued"
         ):
             self.close(pk)
-        elif kind == "snooze" and talk.state == "human_handoff":
-            talk.is_snoozed = False
+        elif kind == "snooze" and (talk.is_snoozed or talk.is_held):
+            self.resume(pk)
         elif kind == "agent_idle" and talk.state == "human_handoff" and talk.queue:
             self._idle(pk, talk, self.queues[talk.queue])
 

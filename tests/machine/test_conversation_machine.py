@@ -27,8 +27,7 @@ from hypothesis.stateful import (
 
 from channels_hub.contract import Outcome, SendResult
 from contacts.models import Contact
-from conversations import bot, clockwork, handoff, intake, outbox, sending
-from conversations.api import snoozing
+from conversations import bot, clockwork, handoff, intake, outbox, resting, router, sending
 from conversations.invariants import findings
 from conversations.models import Conversation, Deadline, Delivery, Message, Reception
 from conversations.moves import database_now
@@ -267,8 +266,26 @@ class DeskMachine(RuleBasedStateMachine):
         name = self.desk.talks[pk].owner or name
         self.both(
             lambda: self.desk.snooze(pk, name),
-            lambda: snoozing.snooze(pk, agent=self.rig.agents[name], until=until),
+            lambda: resting.snooze(pk, agent=self.rig.agents[name], until=until),
         )
+
+    @precondition(has_talks)
+    @rule(pick=PICK, name=AGENTS)
+    def held(self, pick: int, name: str) -> None:
+        pk = self.some_talk(pick, "human_handoff")
+        name = self.desk.talks[pk].owner or name
+        self.both(lambda: self.desk.hold(pk, name), lambda: resting.hold(pk, agent=self.rig.agents[name]))
+
+    @precondition(has_talks)
+    @rule(pick=PICK)
+    def resumed(self, pick: int) -> None:
+        pk = self.some_talk(pick, "human_handoff")
+        self.both(lambda: self.desk.resume(pk), lambda: resting.resume(pk))
+
+    @rule()
+    def router_works(self) -> None:
+        self.desk.route()
+        router.sweep()
 
     # ------------------------------------------------------------ supervisors
     @rule(slug=QUEUES, to=st.one_of(st.none(), QUEUES), limit=st.one_of(st.none(), st.integers(1, 2)))
@@ -298,12 +315,12 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(pick=PICK, kind=st.sampled_from(Deadline.Kind.values))
     def time_passes(self, pick: int, kind: str) -> None:
         pk, now = self.some_talk(pick, "bot", "queued", "human_handoff"), database_now()
-        owner = self.desk.talks[pk].owner
-        if kind == "snooze" and owner and self.desk.is_full(self.desk.agents[owner]):
-            return  # it would come back to an agent who took others meanwhile: over capacity by right
         Deadline.objects.update(due_at=now + timedelta(hours=1))
-        if Deadline.objects.filter(conversation=pk, kind=kind).update(due_at=now - timedelta(seconds=1)):
-            self.desk.sweep(pk, kind)
+        due = Deadline.objects.filter(conversation=pk, kind=kind)
+        warns = due.filter(data__stage="warning").exists()  # then it is only told
+        if due.update(due_at=now - timedelta(seconds=1)):
+            if not warns:
+                self.desk.sweep(pk, kind)
             assert clockwork.drain_deadlines() == 1
 
     # ------------------------------------------------------------ outbox
@@ -392,10 +409,15 @@ class DeskMachine(RuleBasedStateMachine):
                 names.get(c.assigned_agent_id) if c.state != "closed" else None,
                 slugs.get(c.queue_id),
                 c.snoozed_until is not None,
+                c.held_at is not None,
+                "over_capacity" in c.extra_data,
             )
-            for c in Conversation.objects.only("state", "assigned_agent", "queue", "snoozed_until")
+            for c in Conversation.objects.all()
         }
-        assert real == {pk: (t.state, t.owner, t.queue, t.is_snoozed) for pk, t in self.desk.talks.items()}
+        assert real == {
+            pk: (t.state, t.owner, t.queue, t.is_snoozed, t.is_held, t.is_over)
+            for pk, t in self.desk.talks.items()
+        }
 
     @invariant()
     def outbox_and_model_are_equal(self) -> None:

@@ -113,7 +113,7 @@ def test_a_thread_costs_the_same_for_few_and_many_messages(
         write_in(conversation, f"m{n}")
     client = log_in(ana)
     url = reverse("inbox-thread", args=[conversation.pk])
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         client.get(url)
     with django_assert_max_num_queries(13):
         client.get(url, headers={**HTMX, "HX-Target": "div#open"})
@@ -407,3 +407,29 @@ def test_two_channels_of_one_organization_stand_side_by_side(log_in, ana, acme, 
     conversation = make_conversation("human_handoff", agent=ana, channel=phone)
 
     assert "Simulador" in text(log_in(ana).get(reverse("inbox-thread", args=[conversation.pk])))
+
+
+# ---------------------------------------------------------------- why it is here
+def test_the_contact_pane_offers_the_reason_and_asks_only_when_it_is_opened(
+    log_in, ana, support, make_conversation
+):
+    conversation = make_conversation("queued", queue=support)
+    client, url = log_in(ana), reverse("inbox-why", args=[conversation.pk])
+
+    page = text(client.get(reverse("inbox-thread", args=[conversation.pk])))
+    assert f'hx-get="{url}"' in page
+    assert "Waits in" not in page
+
+    part = text(client.get(url, headers=HTMX))
+    assert "Waits in Suporte until an agent takes it." in part
+    assert "Ana takes it from the queue" in part
+    assert "<html" not in part
+
+
+def test_the_reason_is_a_page_of_its_own_without_javascript(log_in, ana, make_conversation):
+    conversation = make_conversation("human_handoff", agent=ana)
+
+    page = text(log_in(ana).get(reverse("inbox-why", args=[conversation.pk])))
+
+    assert "<html" in page
+    assert "Ana has it" in page

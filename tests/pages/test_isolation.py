@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
 
 OTHERS_REGISTRY = ("api/v1/", "admin/")  # these have suites and registries of their own
 TALK = "/inbox/{conversation}/"
+CARD = "/queues/cards/{waiting}/"
 PHONE = "/simulator/phones/{phone}/"
 OPEN = "public: shows nothing of anybody"
 OWN = "only of the caller's organization"
@@ -43,19 +44,35 @@ CASES: dict[str, Case] = {
     "inbox-rows": Case("/inbox/rows/?tab=all", holds=OWN),
     "inbox-pull": Case("/inbox/pull/", {"POST": {}}, holds=OWN),
     "inbox-presence": Case("/inbox/presence/", {"POST": {"presence": "online"}}, holds=OWN),
+    "inbox-leave": Case("/inbox/leave/", {"POST": {}}, holds=OWN),
     "live-sync": Case("/live/sync?since=0.0&tab=all&open={conversation}", holds=OWN),
     "inbox-thread": Case(TALK),
     "inbox-earlier": Case(TALK + "earlier/?before=99"),
     "inbox-message": Case(TALK + "messages/{message}/"),
     "inbox-retry": Case(TALK + "messages/{message}/retry/", {"POST": {}}),
+    "inbox-why": Case(TALK + "why/"),
     "inbox-reply": Case(TALK + "reply/", {"POST": {"text": "x"}}),
     "inbox-note": Case(TALK + "note/", {"POST": {"text": "x"}}),
     "inbox-seen": Case(TALK + "seen/", {"POST": {}}),
     "inbox-claim": Case("/inbox/{waiting}/claim/", {"POST": {}}),
+    "inbox-accept": Case("/inbox/{waiting}/accept/", {"POST": {}}),
+    "inbox-decline": Case("/inbox/{waiting}/decline/", {"POST": {}}),
+    "inbox-hold": Case(TALK + "hold/", {"POST": {}}),
+    "inbox-resume": Case(TALK + "resume/", {"POST": {}}),
+    "inbox-snooze": Case(TALK + "snooze/", {"GET": None, "POST": {"until": "hour"}}),
     "inbox-take-over": Case(TALK + "take-over/", {"POST": {}}),
     "inbox-transfer": Case(TALK + "transfer/", {"GET": None, "POST": {"queue": "{queue}"}}),
     "inbox-release": Case(TALK + "release/", {"GET": None, "POST": {"flow": "{flow}"}}),
     "inbox-close": Case(TALK + "close/", {"POST": {}}),
+    "wall": Case("/wall/", holds=OWN),
+    "board": Case("/queues/", holds=OWN),
+    "board-pull": Case("/queues/pull/", {"POST": {"queue": "{queue}"}}),
+    "board-menu": Case(CARD),
+    "board-take": Case(CARD + "take/", {"POST": {}}),
+    "board-move": Case(CARD + "move/", {"POST": {"queue": "{queue}"}}),
+    "board-priority": Case(CARD + "priority/", {"POST": {"priority": "100"}}),
+    "board-assign": Case(CARD + "assign/", {"POST": {"agent": "{member}"}}),
+    "board-close": Case(CARD + "close/", {"POST": {}}),
     "media": Case("/media/{media}/"),
     "public-media": Case("/media/forged:token:here/"),
     "simulator": Case("/simulator/", holds=OWN),

@@ -16,7 +16,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.urls import path
 
-from conversations import consumers, frames, handoff
+from conversations import consumers, frames, handoff, sockets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 application = AuthMiddlewareStack(URLRouter([path("ws/inbox/", consumers.InboxConsumer.as_asgi())]))
@@ -142,21 +142,21 @@ async def test_a_ping_is_answered_and_nonsense_is_ignored(open_socket, ana):
 
 async def test_too_many_messages_a_second_close_the_socket(open_socket, ana):
     socket = await open_socket(ana, await sync_to_async(frames.current_cursor)())
-    for _ in range(consumers.MAX_PER_SECOND + 1):
+    for _ in range(sockets.MAX_PER_SECOND + 1):
         await socket.send_to("{}")
 
-    assert await closed_with(socket) == consumers.TOO_FAST
+    assert await closed_with(socket) == sockets.TOO_FAST
 
 
 async def test_a_message_over_64_kb_closes_the_socket(open_socket, ana):
     socket = await open_socket(ana, await sync_to_async(frames.current_cursor)())
     await socket.send_to("x" * (64 * 1024 + 1))
 
-    assert await closed_with(socket) == consumers.TOO_BIG
+    assert await closed_with(socket) == sockets.TOO_BIG
 
 
 async def test_logging_out_closes_the_socket_at_the_next_check(open_socket, ana, monkeypatch):
-    monkeypatch.setattr(consumers, "RECHECK", 0.3)
+    monkeypatch.setattr(sockets, "RECHECK", 0.3)
     socket = await open_socket(ana, await sync_to_async(frames.current_cursor)())
     await sync_to_async(SessionStore.get_model_class().objects.all().delete)()
 
@@ -166,7 +166,7 @@ async def test_logging_out_closes_the_socket_at_the_next_check(open_socket, ana,
 async def test_a_new_role_counts_from_the_next_check(
     open_socket, ana, bia, make_conversation, write_in, monkeypatch
 ):
-    monkeypatch.setattr(consumers, "RECHECK", 0.2)
+    monkeypatch.setattr(sockets, "RECHECK", 0.2)
     hers = await sync_to_async(make_conversation)("human_handoff", agent=bia)
     socket = await open_socket(ana, await sync_to_async(frames.current_cursor)(), tab="all")
     ana.role = "supervisor"

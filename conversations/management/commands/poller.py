@@ -11,17 +11,23 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, close_old_connections
 
-from conversations import clockwork, intake, sending
+from conversations import attendance, clockwork, intake, overflows, repair, router, sending, sla
 
 logger = logging.getLogger(__name__)
 
 # What runs how often, in seconds. The bot's pause is timed here, hence the short step.
 ROUNDS: tuple[tuple[float, Callable[[], object]], ...] = (
     (0.2, clockwork.drain_deadlines),
+    (0.3, router.drain),
     (0.5, intake.drain),
     (0.5, lambda: sending.drain(threads=2)),
     (1.0, intake.fetch_media),
     (5.0, sending.expire_leases),
+    (10.0, router.sweep),
+    (10.0, attendance.sweep),
+    (10.0, sla.review),
+    (60.0, overflows.sweep),
+    (60.0, repair.sweep),
 )
 
 

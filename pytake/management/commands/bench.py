@@ -33,7 +33,7 @@ class Durable(embedded.Postgres):
 
 
 class Command(BaseCommand):
-    help = "Measure: webhook, claim, live, pages, engine (all when none is named). Prints ratios and gates."
+    help = "Measure webhook, pull, assign, soak, live, pages, engine, or all. Prints ratios and gates."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
