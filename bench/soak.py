@@ -80,7 +80,6 @@ KINDS = (
     "sla_first",
     "sla_next",
     "sla_resolution",
-    "attention",
 )
 
 
@@ -135,7 +134,8 @@ def _furnish(place: seeds.Desk) -> None:
     """Queues of every kind: full ones that overflow, offers, skills, an SLA, one that nobody routes."""
     own = {"organization": place.organization}
     PresenceSpan.objects.all().delete()
-    AgentProfile.objects.update(capacity=CAPACITY, presence="online", is_automatic=False)
+    AgentProfile.objects.update(capacity=CAPACITY, presence="offline", is_automatic=False)
+    AgentProfile.objects.filter(member__in=place.agents).update(presence="online")
     manual, turns, offered, skilled = seeds.more_queues(place, 4)
     routed = {"auto_assign_conversations": True}
     policy, _ = SlaPolicy.objects.get_or_create(
@@ -215,7 +215,7 @@ class _Day:
             ("arrivals", self._arrive, 0.01),
             ("customers", self._write, 0.15),
             ("time", self._hurry, 0.05),
-            *((f"router {n}", lambda rng: (router.drain(), router.sweep()), 0.1) for n in range(3)),
+            *((f"router {n}", lambda rng: (router.drain(), router.sweep()), 0.2) for n in range(3)),
             *((f"clock {n}", lambda rng: clockwork.drain_deadlines(limit=20), 0.1) for n in range(2)),
             *((f"inbox {n}", lambda rng: intake.drain(limit=50), 0.1) for n in range(2)),
             ("sweeps", lambda rng: (attendance.sweep(), overflows.sweep()), 0.5),
@@ -400,7 +400,15 @@ class _Day:
             "events that were not taken in": InboundEvent.objects.filter(state="dead").count(),
         }
         self.outcome.problems += [f"{n} {what}" for what, n in left.items() if n]
+        self.outcome.problems += map(_told, Conversation.objects.open()[:5])
         self.outcome.closed = Conversation.objects.filter(state=State.CLOSED).count()
         self.outcome.acts.update(Event.objects.values_list("type", flat=True))
         stays = Stay.objects.filter(left_at__isnull=False).values_list("entered_at", "left_at")
         self.outcome.waits = [(left_at - entered_at).total_seconds() for entered_at, left_at in stays]
+
+
+def _told(conversation: Conversation) -> str:
+    """Where one stands that was not brought to its end."""
+    agent = AgentProfile.objects.filter(member=conversation.assigned_agent).first()
+    ledger = conversation.events.order_by("-seq").values_list("type", "cause", "at")[:6]
+    return f"{conversation.pk} {conversation.state} with {agent} ({agent and agent.presence}): {list(ledger)}"
