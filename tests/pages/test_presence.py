@@ -228,9 +228,18 @@ async def test_a_tab_that_drops_is_nothing_while_another_is_open(open_socket, an
     await one.disconnect()
     await two.send_to('{"ping": 1, "active": false}')
     await heard(two, "pong")
+    await seen_again(ana)  # the answer does not wait for the sign to be written
     await sync_to_async(attendance.sweep)()
 
     assert (await sync_to_async(profile)(ana)).presence == "online"
+
+
+async def seen_again(member) -> None:
+    for _n in range(100):
+        if (await sync_to_async(profile)(member)).last_seen_at > timezone.now() - timedelta(minutes=1):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("no sign of life was written")
 
 
 @pytest.mark.django_db(transaction=True)
