@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import F, Model
 from django.http import Http404, HttpRequest, HttpResponse
@@ -102,6 +102,27 @@ class TenantForm(forms.ModelForm):
         """The columns that changed form fields are stored in."""
         known = {field.name for field in cls._meta.model._meta.concrete_fields}
         return sorted({cls.stored_in.get(name, name) for name in changed} & known)
+
+
+class RevisedForm(TenantForm):
+    """Refuses to write over what somebody else saved since the page was opened."""
+
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["seen"] = self.instance.revision
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if not self.instance._state.adding:
+            # Locked until the save that follows in this transaction: nobody can come in between.
+            rows = type(self.instance).objects.select_for_update(no_key=True)
+            if rows.values_list("revision", flat=True).get(pk=self.instance.pk) != data.get("seen"):
+                raise ValidationError(
+                    _("Somebody changed this in the meantime. Reload the page and change it again.")
+                )
+        return data
 
 
 class ByRole:
@@ -262,6 +283,18 @@ class TenantAdmin(ByRole, ModelAdmin):
         if request.headers.get("HX-Request"):
             return HttpResponse(headers={"HX-Redirect": here})
         return redirect(here)
+
+
+class RevisedAdmin(TenantAdmin):
+    """A page of something with a revision: a stale page is refused, and rows below it count as part of it."""
+
+    form = RevisedForm
+    change_form_before_template = "admin/seen.html"
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if change and not form.changed_data and any(one.has_changed() for one in formsets):
+            self.model.objects.filter(pk=form.instance.pk).update(revision=F("revision") + 1)
 
 
 Acting = Callable[[Any, HttpRequest, Any, Any], None]

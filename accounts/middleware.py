@@ -11,6 +11,12 @@ from django_scopes import scope, scopes_disabled
 from accounts.models import Membership, User
 
 
+class MemberRequest(HttpRequest):
+    """A request as views see it that only members reach."""
+
+    member: Membership
+
+
 def membership_of(user: User, organization_id: str | None = None) -> Membership | None:
     """The active membership a user works under: the chosen organization, else the oldest."""
     with scopes_disabled():

@@ -23,7 +23,7 @@ class TenantModel(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(
-        "accounts.Organization", on_delete=models.PROTECT, related_name="+", editable=False
+        "accounts.Organization", on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
     )
 
     objects = ScopedManager(organization="organization")

@@ -181,8 +181,6 @@ def _errors_seen(day: _Day) -> Iterator[None]:
             told = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
             if "LockNotAvailable" in told:
                 day.outcome.refusals["background: waited too long for a lock"] += 1
-            elif "the retry opens a new one" in told:
-                day.outcome.refusals["inbox: closed meanwhile"] += 1
             else:
                 day.broken(f"{record.getMessage()} {told}")
 

@@ -105,7 +105,9 @@ class InboundEvent(TenantModel):
         IGNORED = "ignored", _("Nothing to do")
         DEAD = "dead", _("Could not be processed")  # -> new by replay
 
-    account = models.ForeignKey(ChannelAccount, on_delete=models.CASCADE, related_name="inbox")
+    account = models.ForeignKey(
+        ChannelAccount, on_delete=models.CASCADE, related_name="inbox", db_index=False
+    )
     key = models.BinaryField(max_length=32, editable=False)
     sender_key = models.BinaryField(max_length=16, editable=False)
     method = models.CharField(max_length=8)

@@ -15,7 +15,7 @@ class SimPhone(TenantModel):
     """A customer's phone on the simulated platform."""
 
     account = models.ForeignKey(
-        "channels_hub.ChannelAccount", on_delete=models.CASCADE, related_name="phones"
+        "channels_hub.ChannelAccount", on_delete=models.CASCADE, related_name="phones", db_index=False
     )
     number = models.CharField(_("number"), max_length=20)  # as the platform writes it: +5511987654321
     name = models.CharField(_("profile name"), max_length=60)
@@ -48,7 +48,7 @@ class SimMessage(TenantModel):
         READ = "read", _("read")
         FAILED = "failed", _("not delivered")
 
-    phone = models.ForeignKey(SimPhone, on_delete=models.CASCADE, related_name="messages")
+    phone = models.ForeignKey(SimPhone, on_delete=models.CASCADE, related_name="messages", db_index=False)
     is_mine = models.BooleanField()  # written on this phone, else by the desk
     place = models.PositiveBigIntegerField()  # in the chat, from the oldest
     text = models.TextField(blank=True)

@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, asks, col, may, refused, told
+from accounts.admin_base import TenantForm, TenantInline, asks, col, may, refused, told
 from accounts.roles import Action
 from channels_hub.admin import ChannelAdmin
 from channels_hub.models import ChannelAccount
@@ -34,7 +34,7 @@ from conversations import (
 )
 from conversations.admin_bulk import REFUSALS, BulkMixin, enter_line, why_not
 from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TransferDialog
-from conversations.admin_why import WhyMixin
+from conversations.admin_why import WhyAdmin
 from conversations.models import Conversation, FlowRun, Reception
 from flows.models import Flow
 from queues.models import AgentProfile
@@ -120,7 +120,7 @@ class RunInline(TenantInline):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(BulkMixin, WhyMixin, TenantAdmin):
+class ConversationAdmin(BulkMixin, WhyAdmin):
     view_action = Action.READ_CONVERSATIONS
     contact = col("contact", gettext_lazy("Contact"))
     queue = col("queue", gettext_lazy("Queue"))

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 
+from accounts.admin_base import TenantAdmin
 from conversations import selectors, why, words
 from conversations.models import Conversation, State
 from conversations.moves import database_now
@@ -21,7 +22,7 @@ SHOWN = 50
 MOVEMENTS = ("created_at", "queued_at", "assigned_at", "last_message_at", "last_activity_at")
 
 
-class WhyMixin:
+class WhyAdmin(TenantAdmin):
     """The block above a conversation, and the list of those that stand still."""
 
     change_form_before_template = "admin/conversations/why.html"
@@ -33,7 +34,7 @@ class WhyMixin:
         if (shown := context.get("original")) is not None:
             conversation = Conversation.objects.select_related(*why.RELATED).get(pk=shown.pk)
             context["why"] = why.of(conversation, database_now())
-        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @action(
         description=gettext_lazy("Why is it not moving?"),
@@ -56,7 +57,7 @@ class WhyMixin:
             for c, brief in zip(found, why.briefly(found, now), strict=True)
         ]
         context = {
-            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
+            **self.admin_site.each_context(request),
             "title": _("Why is it not moving?"),
             "subtitle": None,
             "opts": Conversation._meta,

@@ -11,17 +11,19 @@ agent who vanished or works here no more they go back with the others.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 from django_scopes import scope, scopes_disabled
 
 from accounts import audit
+from accounts.clock import ClockNow
 from accounts.models import Membership, Organization
 from accounts.roles import Action, Role
 from conversations import bells, deadlines, decisions, handoff, outbox
@@ -29,19 +31,20 @@ from conversations.conflicts import Conflict, Full, NoQueue
 from conversations.models import Conversation, ConversationQuerySet, Offer, State, Stay
 from conversations.moves import ROUTE, database_now, moving, writing
 from conversations.queueing import check_and_apply_overflow, enter_queue
-from conversations.stays import ClockNow
 from queues import presence, services
 from queues.models import AgentProfile, BreakReason, PresenceSpan, Queue
 
+logger = logging.getLogger(__name__)
 Presence = AgentProfile.Presence
 PRESENT = (Presence.ONLINE, Presence.BUSY)
 LEAVING = (Presence.AWAY, Presence.OFFLINE)
 KEEP, QUEUE, COLLEAGUE = "keep", "queue", "colleague"
+ALLOWED = timedelta(minutes=1)  # for passing on what an agent had, before the sweep helps
 LEFT, VANISHED, RETIRED = "agent left", "agent vanished", "agent retired"
 
 
 class NotTheirs(Conflict):
-    """The agent has this conversation no more."""
+    """The agent has this conversation no more, or chose anew what becomes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Outcome:
     given: tuple[UUID, ...] = ()
     queued: tuple[UUID, ...] = ()
     refused: tuple[tuple[UUID, str], ...] = ()
+    failed: tuple[UUID, ...] = ()  # by a fault of ours: the sweep tries again
 
 
 # ---------------------------------------------------------------- people choose
@@ -66,22 +70,35 @@ def set_presence(
     """Say whether an agent is there. Who leaves keeps their conversations, or passes them on.
 
     `conversations` is KEEP, QUEUE (each back into its queue, at its old place) or COLLEAGUE (`to`, as long as
-    they have room; the rest goes to the queue). `actor` is a supervisor who does it for them. Raises
+    they have room; the rest goes to the queue). `actor` is a supervisor who does it for them. The choice is
+    kept with the presence until it is carried out: should that be cut short, `sweep` does the rest. Raises
     `queues.services.NoAgent`.
     """
     actor = actor or member
+    passes_on = status in LEAVING and conversations != KEEP
+    colleague = to if passes_on and conversations == COLLEAGUE and to != member.pk else None
     with transaction.atomic():
         changed = services.set_presence(member.pk, status, reason=reason, now=database_now())
+        since = database_now() if passes_on else None
+        AgentProfile.objects.filter(member=member).update(passes_on_since=since, passes_on_to=colleague)
         if changed and actor.pk != member.pk:
             _note(member, actor, status)
         if changed and status == Presence.ONLINE:
             bells.wake_workers(ROUTE)
     if status != Presence.ONLINE:
         _withdraw_offers(member.pk, actor)
-    if status not in LEAVING or conversations == KEEP:
-        return Outcome()
-    colleague = to if conversations == COLLEAGUE and to != member.pk else None
-    return _pass_on(member.pk, _ids(in_hand(member.pk)), to=colleague, actor=actor, cause=LEFT)
+    return _leave(member.pk, since, to=colleague, actor=actor) if since else Outcome()
+
+
+def _leave(member_id: UUID, since: datetime, *, to: UUID | None, actor: Membership | None) -> Outcome:
+    """Pass on what they had in hand when they said so, unless they choose anew meanwhile."""
+    choice = AgentProfile.objects.filter(member=member_id, passes_on_since=since)
+    mine = in_hand(member_id).filter(assigned_at__lte=since)
+    guard = _still_of(member_id, choice)
+    outcome = _pass_on(_ids(mine), guard=guard, to=to, actor=actor, cause=LEFT)
+    if not outcome.failed:
+        choice.update(passes_on_since=None, passes_on_to=None)
+    return outcome
 
 
 def _note(member: Membership, actor: Membership, status: str) -> None:
@@ -117,30 +134,39 @@ def presence_before(profile: AgentProfile) -> str:
 
 
 # ---------------------------------------------------------------- what they had
+Guard = Callable[[Conversation], None]
+
+
 def _pass_on(
-    member_id: UUID, pks: Sequence[UUID], *, to: UUID | None, actor: Membership | None, cause: str
+    pks: Sequence[UUID], *, guard: Guard, to: UUID | None, actor: Membership | None, cause: str
 ) -> Outcome:
-    given, queued, refused = [], [], []
+    given, queued, refused, failed = [], [], [], []
     for pk in pks:
         try:
-            if to and _give(pk, member_id, to, actor=actor, cause=cause):
+            if to and _give(pk, to, guard=guard, actor=actor, cause=cause):
                 given.append(pk)
                 continue
             to = None  # full: nobody asks again, the rest goes to the queue
-            _give_back(pk, member_id, actor=actor, cause=cause)
+            _give_back(pk, guard=guard, actor=actor, cause=cause)
             queued.append(pk)
         except (NotTheirs, Conversation.DoesNotExist):
             continue
         except NoQueue:
             _call_attention(pk, actor, cause)
             refused.append((pk, _("There is no active queue to pass it on to.")))
-    return Outcome(tuple(given), tuple(queued), tuple(refused))
+        except OperationalError:
+            raise
+        except Exception:
+            # One that cannot be moved must not keep the others, nor the other agents of the sweep.
+            logger.exception("conversation %s could not be passed on", pk)
+            failed.append(pk)
+    return Outcome(tuple(given), tuple(queued), tuple(refused), tuple(failed))
 
 
-def _give(pk: UUID, member_id: UUID, to: UUID, *, actor: Membership | None, cause: str) -> bool:
+def _give(pk: UUID, to: UUID, *, guard: Guard, actor: Membership | None, cause: str) -> bool:
     """To a colleague; False when they have no room or are no agent any more."""
     try:
-        handoff.transfer(pk, actor=actor, agent_id=to, cause=cause, guard=_still_of(member_id))
+        handoff.transfer(pk, actor=actor, agent_id=to, cause=cause, guard=guard)
     except NotTheirs:
         raise
     except (Full, Conflict):
@@ -148,13 +174,13 @@ def _give(pk: UUID, member_id: UUID, to: UUID, *, actor: Membership | None, caus
     return True
 
 
-def _give_back(pk: UUID, member_id: UUID, *, actor: Membership | None, cause: str) -> None:
+def _give_back(pk: UUID, *, guard: Guard, actor: Membership | None, cause: str) -> None:
     """To its own queue, else the first that is open for work. What it had waited before still counts."""
     now = database_now()
     with transaction.atomic():
         target = check_and_apply_overflow(_home_of(pk), now=now, besides=pk)
         with moving(pk, actor=actor, cause=cause, now=now) as conversation:
-            _still_of(member_id)(conversation)
+            guard(conversation)
             turn = conversation.seq + 1
             enter_queue(conversation, target, priority=None, now=now)
             _keep_place(conversation, now)
@@ -163,11 +189,13 @@ def _give_back(pk: UUID, member_id: UUID, *, actor: Membership | None, cause: st
         Stay.objects.filter(conversation=conversation, left_at__isnull=True).update(entered_at=now)
 
 
-def _still_of(member_id: UUID) -> Callable[[Conversation], None]:
-    """The guard of a move that was thought of before the lock."""
+def _still_of(member_id: UUID, choice: QuerySet[AgentProfile] | None = None) -> Guard:
+    """The guard of a move that was thought of before the lock: theirs, and the choice still holds."""
 
     def check(conversation: Conversation) -> None:
         if conversation.state != State.HUMAN_HANDOFF or conversation.assigned_agent_id != member_id:
+            raise NotTheirs
+        if choice is not None and not choice.exists():
             raise NotTheirs
 
     return check
@@ -220,6 +248,7 @@ def sweep() -> int:
     """
     with scopes_disabled():
         desks = set(_unsettled().order_by().values_list("organization", flat=True).distinct())
+        desks |= set(_cut_short(database_now()).values_list("organization", flat=True))
         desks |= set(_abandoned().order_by().values_list("organization", flat=True).distinct())
         found = list(Organization.objects.filter(pk__in=desks))
     return sum(_sweep_desk(organization) for organization in found)
@@ -236,7 +265,16 @@ def _sweep_desk(organization: Organization) -> int:
         for profile in _unsettled().select_related("member"):
             if presence.judge(_facts(profile), patience, now):
                 _judge(profile.pk, patience)
-        return sum(_bring_back(member) for member in _who_left_something())
+        done = sum(_bring_back(member) for member in _who_left_something())
+        for profile in _cut_short(now):
+            left = _leave(profile.member_id, profile.passes_on_since, to=profile.passes_on_to_id, actor=None)
+            done += len(left.queued)
+        return done
+
+
+def _cut_short(now: datetime) -> QuerySet[AgentProfile]:
+    """Who said what becomes of their conversations, and nobody carried it out to the end."""
+    return AgentProfile.objects.filter(passes_on_since__lt=now - ALLOWED)
 
 
 def _unsettled() -> QuerySet[AgentProfile]:
@@ -312,5 +350,6 @@ def _who_left_something() -> list[Membership]:
 
 def _bring_back(member: Membership) -> int:
     pks = _ids(_abandoned().filter(assigned_agent=member))
-    done = _pass_on(member.pk, pks, to=None, actor=None, cause=VANISHED if _serves(member) else RETIRED)
+    cause = VANISHED if _serves(member) else RETIRED
+    done = _pass_on(pks, guard=_still_of(member.pk), to=None, actor=None, cause=cause)
     return len(done.queued)

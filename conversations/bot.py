@@ -12,11 +12,20 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
 from django_fsm import TransitionNotAllowed
 
 from accounts.models import Membership
 from conversations import bells, deadlines, handoff, outbox
-from conversations.models import Conversation, Delivery, FlowRun, Message, Reception, State
+from conversations.models import (
+    Conversation,
+    ConversationQuerySet,
+    Delivery,
+    FlowRun,
+    Message,
+    Reception,
+    State,
+)
 from conversations.moves import database_now, moving
 from flows import engine, services
 from flows.models import Flow
@@ -378,5 +387,16 @@ def _recover(seen: Snapshot) -> None:
 
 def variables_of(conversation: Conversation) -> Mapping[str, Any]:
     """What the latest run knows: shown to the agent beside the conversation."""
-    run = conversation.runs.order_by("-started_at").first()
-    return (run.state or {}).get("variables", {}) if run else {}
+    read = vars(conversation)  # by `with_learned`, or not yet
+    state = read["learned"] if "learned" in read else latest_state(conversation.pk).first()
+    return (state or {}).get("variables", {})
+
+
+def with_learned(found: ConversationQuerySet) -> ConversationQuerySet:
+    """With what `variables_of` reads, in the same statement."""
+    return found.annotate(learned=Subquery(latest_state(OuterRef("pk"))))
+
+
+def latest_state(conversation: Any) -> QuerySet[Any, Any]:
+    runs = FlowRun.objects.filter(conversation=conversation).order_by("-started_at")
+    return runs.values_list("state", flat=True)[:1]

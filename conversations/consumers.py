@@ -123,15 +123,14 @@ class InboxConsumer(MemberSocket):
         self.bell = asyncio.Event()
         self.joined = False
         self.look = 0  # rises whenever the page looks at something else
-        self.presence_is_old = False
         if not await self.enter():
             return
         asked = {k: v[0] for k, v in parse_qs(self.scope.get("query_string", b"").decode("latin-1")).items()}
         self.cursor = asked.get("since", "")
-        self.view = View.of(asked.get("tab", ""), asked.get("q", ""))
+        self.view = View.of(asked.get("tab", ""), asked.get("q", ""), asked.get("only", ""))
         self.open = _uuid(asked.get("open", ""))
         self.language = asked.get("lang", "")
-        self.presence = asked.get("presence", "")  # the stamp of the one that the page shows
+        self.presence = asked.get("presence", "")
         hub().join(self)  # first join, then read from the cursor: nothing falls between
         self.joined = True
         self.bell.set()
@@ -175,12 +174,6 @@ class InboxConsumer(MemberSocket):
                 frame.setdefault("ops", []).extend(frames.presence_ops(self.member))
             return frame
 
-    def presence_is(self, stamp: str) -> None:
-        """The poll has read it: another page, a supervisor or the desk may have changed it."""
-        if self.presence and stamp and stamp != self.presence:
-            self.presence, self.presence_is_old = stamp, True
-            self.bell.set()
-
     async def _live(self, *, touched: bool) -> None:
         """An open page is a sign of life; a closed one is only silence."""
         if signs.due(self.member.pk, touched=touched):
@@ -210,7 +203,8 @@ class InboxConsumer(MemberSocket):
         if "open" in said:
             self.open = _uuid(str(said["open"] or ""))
         if "tab" in said or "q" in said:
-            self.view = View.of(str(said.get("tab", self.view.tab)), str(said.get("q", "")))
+            tab, only = said.get("tab", self.view.tab), said.get("only", "")
+            self.view = View.of(str(tab), str(said.get("q", "")), str(only))
         since, here = frames.parsed(str(said.get("since", ""))), frames.parsed(self.cursor)
         if since and here and since < here:
             self.cursor = f"{since[0]}.{since[1]}"

@@ -53,16 +53,19 @@ KEPT: dict[str, tuple[str, ...]] = {
 
 def arm(conversation: Conversation, kind: str, due_at: datetime, data: dict[str, Any] | None = None) -> None:
     """Set or move one deadline. Call under the conversation's lock."""
-    Deadline.objects.update_or_create(
+    row = Deadline(
+        organization_id=conversation.organization_id,
         conversation=conversation,
         kind=kind,
-        defaults={
-            "organization_id": conversation.organization_id,
-            "due_at": due_at,
-            "epoch": conversation.bot_epoch,
-            "data": data or {},
-            "attempts": 0,
-        },
+        due_at=due_at,
+        epoch=conversation.bot_epoch,
+        data=data or {},
+    )
+    Deadline.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["conversation", "kind"],
+        update_fields=["due_at", "epoch", "data", "attempts"],
     )
 
 

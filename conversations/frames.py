@@ -1,8 +1,9 @@
 """Live frames: what a page must change to be up to date, read from the ledger behind a cursor.
 
 A cursor is "xid.id": everything before it was committed and is on the page. Only rows of transactions older
-than every running one are read, in the order (xid, id), so nothing that commits late is ever missed. Every op
-replaces by DOM id: seeing one twice is harmless, so the same frames serve socket, fetch and catch-up.
+than every one running in this database are read, in the order (xid, id), so nothing that commits late is
+ever missed. Every op replaces by DOM id: seeing one twice is harmless, so the same frames serve socket,
+fetch and catch-up.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ READ = """
 SELECT xid::text::bigint, id, conversation_id, seq, type, data->>'message' FROM conversations_event
 WHERE organization_id = %(organization)s
   AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
-  AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  AND xid < conversations_settled_xid()
 ORDER BY xid, id LIMIT %(limit)s
 """
 NEWEST = """
 SELECT o.id, e.xid, e.id FROM unnest(%s::uuid[]) AS o(id) CROSS JOIN LATERAL (
     SELECT xid::text::bigint AS xid, id FROM conversations_event
-    WHERE organization_id = o.id AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE organization_id = o.id AND xid < conversations_settled_xid()
     ORDER BY organization_id DESC, xid DESC, id DESC LIMIT 1) e
 """
 
@@ -63,9 +64,9 @@ class Told:
 def here_and_now() -> tuple[str, datetime]:
     """The cursor of a page that is read after this call, and the time. Never take it after the rows."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, clock_timestamp()")
-        xmin, now = cursor.fetchone()
-        return f"{xmin}.0", now
+        cursor.execute("SELECT conversations_settled_xid()::text, clock_timestamp()")
+        settled, now = cursor.fetchone()
+        return f"{settled}.0", now
 
 
 def current_cursor() -> str:
@@ -197,8 +198,7 @@ def _offers_op(cards: Sequence[offers.Card]) -> dict[str, Any]:
 def _thread_ops(
     visible: ConversationQuerySet, member: Membership, pk: UUID, told: Sequence[Told]
 ) -> list[dict[str, Any]]:
-    found = pages.with_sla(visible.select_related(*pages.RELATED, "flow"))
-    conversation = found.filter(pk=pk).first()
+    conversation = thread.opened(visible).filter(pk=pk).first()
     if conversation is None:
         return [op("morph", "open", render_to_string("inbox/_gone.html"), scope=pk)]
     reader = thread.Reader(conversation, member, database_now())
@@ -214,7 +214,7 @@ def _items(reader: thread.Reader, told: Sequence[Told]) -> list[thread.Item]:
     """What the lines put into the log: new and changed bubbles, notes, ledger lines, the summary."""
     ids = {line.message_id for line in told if line.message_id}
     messages = thread.messages_of(reader.conversation).filter(pk__in=ids) if ids else ()
-    items = [reader.bubble(message) for message in messages]
+    items = [reader.bubble(message) for message in thread.with_files(messages)]
     seqs = [line.seq for line in told if line.type in timeline.TELLERS or line.type == "note"]
     if seqs:
         # From the first of them on, so that the latest line of a kind is known to be the latest.

@@ -35,6 +35,7 @@ FETCH_MEDIA = "conversations.tasks.fetch_media"
 MAX_ATTEMPTS = 5
 PARK_FOR = timedelta(minutes=10)  # a status may come long before we know its message
 PARK_STEP = timedelta(seconds=30)
+SIGN_EVERY = timedelta(minutes=1)
 
 
 # ---------------------------------------------------------------- in the request
@@ -193,18 +194,37 @@ def receive(account: ChannelAccount, told: Told) -> str:
     contact, identity = _who(account, told)
     if contact.blocked_at:
         return "the contact is blocked"
+    while not _received(account, told, contact, identity, now):
+        pass  # closed between look-up and lock: the next one is open
+    _note_sign_of_life(account, now)
+    return ""
+
+
+def _received(
+    account: ChannelAccount, told: Told, contact: Contact, identity: Identity, now: datetime
+) -> bool:
+    """Whether the contact's open conversation took the message in; not when it was closed meanwhile."""
     pk = open_conversation(account, contact, identity, now=now)
     with writing(pk, cause="webhook") as conversation:
         if conversation.state == State.CLOSED:
-            raise Conversation.DoesNotExist  # closed between look-up and lock: the retry opens a new one
+            return False
         conversation.identity = identity
         _keep(conversation, told, now)
         resting.wake_soon(conversation, now)
         deadlines.customer_wrote(conversation, now)
         if conversation.state in (State.PENDING, State.BOT):
             bot.listen(conversation, now)
-    ChannelAccount.objects.filter(pk=account.pk).update(last_inbound_at=now)
-    return ""
+    return True
+
+
+def _note_sign_of_life(account: ChannelAccount, now: datetime) -> None:
+    """The channel's last sign, to the minute: every sender would wait for this one row else."""
+    if account.last_inbound_at and now - account.last_inbound_at < SIGN_EVERY:
+        return
+    free = ChannelAccount.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=account.pk)
+    if (row := free.first()) is not None:
+        row.last_inbound_at = account.last_inbound_at = now
+        row.save(update_fields=["last_inbound_at"])
 
 
 def _who(account: ChannelAccount, told: Told) -> tuple[Contact, Identity]:

@@ -30,11 +30,12 @@ class Finding:
 # Places that an agent's capacity pays for, as `capacity` counts them: what is at rest does not count, an open
 # offer does; what was given above capacity knowingly is flagged.
 TAKEN = """
-    SELECT c.assigned_agent_id AS agent_id, c.queue_id FROM conversations_conversation c
+    SELECT c.assigned_agent_id AS agent_id, c.queue_id, c.assigned_at AS given_at
+    FROM conversations_conversation c
     WHERE c.state = 'human_handoff' AND c.snoozed_until IS NULL AND c.held_at IS NULL
       AND NOT c.extra_data ? 'over_capacity'
     UNION ALL
-    SELECT o.agent_id, o.queue_id FROM conversations_offer o WHERE o.outcome = ''
+    SELECT o.agent_id, o.queue_id, o.offered_at FROM conversations_offer o WHERE o.outcome = ''
 """
 
 CHECKS: tuple[Invariant, ...] = (
@@ -107,11 +108,12 @@ CHECKS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "agent_capacity",
-        "No agent was given more than their capacity, unless knowingly: that is flagged (I-12).",
+        "No agent was given more than their capacity of that time, unless knowingly: that is flagged (I-12).",
         f"""
         SELECT a.id FROM queues_agentprofile a
         JOIN ({TAKEN}) taken ON taken.agent_id = a.member_id
-        GROUP BY a.id, a.capacity HAVING count(*) > a.capacity
+        GROUP BY a.id HAVING count(*) > CASE
+          WHEN max(taken.given_at) <= a.capacity_lowered_at THEN a.capacity_before ELSE a.capacity END
         """,  # noqa: S608
     ),
     Invariant(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from accounts.models import Membership
+from conversations import offers
 from conversations.attendance import presence_before
 from queues.models import AgentProfile, BreakReason
 
@@ -37,6 +41,12 @@ class Me:
     breaks: Sequence[Choice]
     told: str = ""  # why the desk set them away or offline
     back_to: str = ""
+
+
+def on_the_rail(request: HttpRequest) -> dict[str, Any]:
+    """Context of every page: `presence`, read only where a rail is drawn; empty for who is no agent."""
+    member = getattr(request, "member", None)
+    return {"presence": SimpleLazyObject(lambda: shown(member.agent) if hasattr(member, "agent") else None)}
 
 
 def me_of(member: Membership) -> Me | None:
@@ -92,4 +102,6 @@ def _breaks(profile: AgentProfile) -> list[Choice]:
 def _told(profile: AgentProfile) -> str:
     if profile.presence == Presence.OFFLINE:
         return _("You were set offline because no page of yours was open. Your conversations went back.")
+    if offers.were_let_pass(profile):
+        return _("You were set away because you let the last conversations offered to you pass.")
     return _("You were set away because there was no activity for a while.")

@@ -18,7 +18,7 @@ from accounts.roles import Action
 from conversations import pages
 from conversations.models import Conversation, Offer
 from conversations.pages import Chip
-from queues.models import AgentProfile, Priority
+from queues.models import AgentProfile, PresenceSpan, Priority
 
 ENDED = frozenset({"offer_declined", "offer_timed_out", "offer_withdrawn"})  # lines of the ledger
 PASSED = 2  # so many offers in a row without an answer mean that nobody is there
@@ -73,9 +73,18 @@ def are_changed(member: Membership, touched: Collection[UUID], ended: Collection
 def let_pass(member: Membership) -> bool:
     """Whether nobody answered the last offers to an agent since they became available."""
     since = AgentProfile.objects.filter(member=member).values("presence_since")
-    answered = Offer.objects.filter(agent=member, offered_at__gte=Subquery(since)).exclude(
-        outcome__in=[Offer.Outcome.OPEN, Offer.Outcome.WITHDRAWN]
-    )
+    return _passed(Offer.objects.filter(agent=member, offered_at__gte=Subquery(since)))
+
+
+def were_let_pass(profile: AgentProfile) -> bool:
+    """Whether that is why the desk set them away: asked of the presence that ended when this one began."""
+    before = PresenceSpan.objects.filter(agent=profile, ended_at=profile.presence_since).values("began_at")
+    made = Offer.objects.filter(agent=profile.member_id, offered_at__lt=profile.presence_since)
+    return _passed(made.filter(offered_at__gte=Subquery(before[:1])))
+
+
+def _passed(made: QuerySet[Offer]) -> bool:
+    answered = made.exclude(outcome__in=[Offer.Outcome.OPEN, Offer.Outcome.WITHDRAWN])
     last = list(answered.order_by("-answered_at", "-pk").values_list("outcome", flat=True)[:PASSED])
     return last == [Offer.Outcome.TIMED_OUT] * PASSED
 

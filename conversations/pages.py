@@ -9,20 +9,23 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
 
+from accounts.clock import ClockNow
 from accounts.models import Membership
 from channels_hub.contract import WindowMode
 from contacts.models import Identity
 from conversations import promises
 from conversations.can_send import Window, window_of
-from conversations.models import OPEN_STATES, Conversation, ConversationQuerySet, Message, State
+from conversations.models import OPEN_STATES, Conversation, ConversationQuerySet, Event, Message, State
+from queues.models import AgentProfile, Department, Queue
 
 PAGE = 30
 TABS = ("mine", "queue", "all")
@@ -51,10 +54,19 @@ class View:
 
     tab: str = "mine"
     q: str = ""
+    only: str = ""  # what an alert is about: late, late:<department>, queue:<id> ... as in `narrowed`
 
     @classmethod
-    def of(cls, tab: str, q: str = "") -> View:
-        return cls(tab if tab in TABS else "mine", q.replace("\x00", "").strip()[:LONGEST_SEARCH])
+    def of(cls, tab: str, q: str = "", only: str = "") -> View:
+        known = tab if tab in TABS else "mine"
+        return cls(known, q.replace("\x00", "").strip()[:LONGEST_SEARCH], _known(only))
+
+
+def _known(only: str) -> str:
+    """The filter of an address, or none when it is not one of ours."""
+    of_desk = re.fullmatch(r"(late|attention)(:[-\w]{1,60})?|unhandled", only)
+    of_one = re.fullmatch(r"(queue|agent):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", only)
+    return only if of_desk or of_one else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,7 @@ class Row:
 # ---------------------------------------------------------------- which
 def listed(visible: ConversationQuerySet, member: Membership, view: View) -> ConversationQuerySet:
     """The conversations of a tab, in its order. A search looks into closed ones too, except in the queue."""
-    found = with_sla(visible.select_related(*RELATED))
+    found = narrowed(with_sla(visible.select_related(*RELATED)), view.only)
     if view.tab == "queue":
         found = found.filter(state=State.QUEUED).order_by("-queue_priority", "queued_at", "id")
     else:
@@ -104,6 +116,52 @@ def listed(visible: ConversationQuerySet, member: Membership, view: View) -> Con
         if not view.q:
             found = found.filter(state__in=OPEN_STATES)
     return found.filter(_matches(view.q)) if view.q else found
+
+
+def words_of(only: str) -> str:
+    """What the list is narrowed to, for people."""
+    word, _colon, value = only.partition(":")
+    match word:
+        case "queue":
+            return _name(Queue.objects.filter(pk=value).first())
+        case "agent":
+            agent = AgentProfile.objects.select_related("member__user").filter(member=value).first()
+            return _name(agent and agent.member)
+    texts = {
+        "late": _("SLA missed"),
+        "attention": _("Calls for a supervisor"),
+        "unhandled": _("Nobody handles it"),
+    }
+    place = _name(Department.objects.filter(slug=value).first()) if value else ""
+    return " · ".join(text for text in (texts[word], place) if text)
+
+
+def _name(row: Any) -> str:
+    return row.name if row else "–"
+
+
+def narrowed(found: ConversationQuerySet, only: str) -> ConversationQuerySet:
+    """What an alert of the wall counts, or what one queue or one agent has."""
+    word, _colon, value = only.partition(":")
+    match word:
+        case "queue":
+            return found.filter(queue_id=value)
+        case "agent":
+            return found.filter(assigned_agent_id=value)
+        case "unhandled":
+            return found.filter(state=State.PENDING)
+        case "late":
+            found = found.filter(sla_breached_at__isnull=False)
+        case "attention":
+            found = found.filter(pk__in=_calls_for_help(), state__in=(State.QUEUED, State.HUMAN_HANDOFF))
+    return found.filter(queue__department__slug=value) if value else found
+
+
+def _calls_for_help() -> QuerySet[Any, Any]:
+    """Conversations that called for a supervisor within a day, and nothing happened in them since."""
+    calls = Event.objects.filter(type="attention", at__gte=ClockNow() - timedelta(days=1))
+    quiet = Q(conversation__last_activity_at__isnull=True) | Q(at__gt=F("conversation__last_activity_at"))
+    return calls.filter(quiet).values("conversation")
 
 
 def with_sla(found: ConversationQuerySet) -> ConversationQuerySet:

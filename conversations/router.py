@@ -1,7 +1,7 @@
 """The router: gives what waits to agents, by itself, wherever a queue asks for it.
 
 It looks at a desk when something changed who can take what (the rows of RoutingCall, found by a woken worker
-or the poller) and, should a call be lost, every ten seconds. One router works per organization at a time, so
+or the poller) and, should a call be lost, every ten seconds. One router gives per organization at a time, so
 that turns are fair; what people do meanwhile is caught by the agent's and the conversation's locks.
 """
 
@@ -25,25 +25,42 @@ from conversations.conflicts import Conflict, Full
 from conversations.models import Conversation, Deadline, Offer, State
 from conversations.moves import database_now, moving, writing
 from conversations.selectors import candidates, line_of
-from queues import routing
+from queues import routing, services
 from queues.models import AgentProfile, Queue, RoutingCall
 
 BATCH = 100  # of one queue looked at in one go; behind so many nobody is free anyway
 LOOK_BACK = timedelta(hours=1)  # offers that may still speak against asking an agent again
 
 
+class Busy(Exception):
+    """Another router gives something at this organization just now."""
+
+
 # ---------------------------------------------------------------- when
 def drain() -> int:
     """Answer the calls: route each organization that has one. The number of conversations given."""
-    with scopes_disabled():
-        called = list(RoutingCall.objects.order_by().values_list("organization_id", flat=True).distinct())
-    return sum(_answer(pk) for pk in called)
+    given = 0
+    while called := _called():
+        answers = [_answer(pk) for pk in called]
+        given += sum(n for n in answers if n is not None)
+        if None in answers:
+            return given  # the router that is at work there asks for calls again when it is done
+    return given
 
 
-def _answer(organization_id: UUID) -> int:
+def _called() -> list[UUID]:
     with scopes_disabled():
-        # Taken before looking: a call that comes while we look stays for the next round.
-        RoutingCall.objects.filter(organization_id=organization_id).delete()
+        return list(RoutingCall.objects.order_by().values_list("organization_id", flat=True).distinct())
+
+
+def _answer(organization_id: UUID) -> int | None:
+    """None, and the calls stay, while another router gives something at this organization."""
+    with transaction.atomic():
+        if not _alone(organization_id):
+            return None
+        with scopes_disabled():
+            # Taken before looking: a call that comes while we look stays for the next round.
+            RoutingCall.objects.filter(organization_id=organization_id).delete()
     return route(organization_id)
 
 
@@ -56,15 +73,25 @@ def sweep() -> int:
 
 
 def route(organization_id: UUID) -> int:
-    """Give what can be given at one desk: by priority, then age, then id, over all its queues."""
+    """Give what can be given at one desk: by priority, then age, then id, over all its queues.
+
+    Where another router is at work it stops and leaves a call: two would only wait for each other.
+    """
     with scope(organization=Organization.objects.get(pk=organization_id)):
-        now, given, nobody = database_now(), 0, []
+        now, nobody = database_now(), []
+        given = 0
         desk = Desk.look(now)
         for waiting in desk.in_order():
             decision = desk.decide(waiting)
             if decision.chosen is None:
                 nobody.append((waiting, decision))
-            elif _give(waiting.conversation):
+                continue
+            try:
+                gave = _give(waiting.conversation)
+            except Busy:
+                services.call_router(organization_id, "another router was at work")
+                break
+            if gave:
                 given += 1
                 desk = desk.with_agents(now)
         _note_nobody(nobody, now)
@@ -79,6 +106,10 @@ class Waiting:
     conversation: Conversation
     line: routing.Line
     case: routing.Case
+
+    def place(self) -> tuple[int, datetime, UUID]:
+        """Who is smaller comes first."""
+        return -self.conversation.queue_priority, self.conversation.queued_at, self.conversation.pk
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +133,7 @@ class Desk:
         return Desk(self.waiting, candidates(), now)
 
     def in_order(self) -> Iterator[Waiting]:
-        key = lambda w: (-w.conversation.queue_priority, w.conversation.queued_at, w.conversation.pk)  # noqa: E731
-        return iter(sorted(self.waiting, key=key))
+        return iter(sorted(self.waiting, key=Waiting.place))
 
     def decide(self, waiting: Waiting) -> routing.Decision:
         return routing.decide(waiting.case, self.agents, waiting.line, self.now)
@@ -164,10 +194,11 @@ def picture_of(conversation: Conversation, now: datetime) -> routing.Decision:
 
 # ---------------------------------------------------------------- giving
 def _give(seen: Conversation) -> bool:
-    """Decide again with fresh facts, alone in this organization, and carry it out."""
+    """Decide again with fresh facts, alone in this organization, and carry it out. Raises Busy."""
     try:
         with transaction.atomic():
-            _alone(seen.organization_id)
+            if not _alone(seen.organization_id):
+                raise Busy
             now = database_now()
             conversation = Conversation.objects.select_related("queue__calendar").get(pk=seen.pk)
             if conversation.state != State.QUEUED or not conversation.queue.routes_itself:
@@ -189,10 +220,13 @@ def _give(seen: Conversation) -> bool:
     return True
 
 
-def _alone(organization_id: UUID) -> None:
-    """Wait until no other router works for this organization, until the transaction ends."""
+def _alone(organization_id: UUID) -> bool:
+    """Whether no other router gives something at this organization, until the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"router {organization_id}"])
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"router {organization_id}"]
+        )
+        return cursor.fetchone()[0]
 
 
 def _assign(pk: UUID, agent: AgentProfile, queue_id: UUID, now: datetime) -> None:

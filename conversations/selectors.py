@@ -16,7 +16,7 @@ from contacts.models import Identity
 from conversations.capacity import load_by_queue
 from conversations.models import Conversation, ConversationQuerySet
 from queues import eligibility, routing
-from queues.models import AgentProfile, Queue
+from queues.models import AgentProfile, AgentSkill, Queue
 
 
 def line_of(queue: Queue, now: datetime) -> eligibility.Line:
@@ -44,16 +44,18 @@ def agent_facts(profile: AgentProfile, *, besides: UUID | None = None) -> eligib
 
 def candidates() -> list[routing.Candidate]:
     """Every agent of the organization as the router sees them. Four statements, whatever their number."""
-    profiles = AgentProfile.objects.filter(member__is_active=True).prefetch_related("skills__skill")
+    skills: dict[UUID, dict[str, int]] = {}
+    for agent_id, slug, level in AgentSkill.objects.values_list("agent", "skill__slug", "level"):
+        skills.setdefault(agent_id, {})[slug] = level
     taken = load_by_queue()
     return [
         routing.Candidate(
-            agent=_facts(p, {s.skill.slug: s.level for s in p.skills.all()}, taken.get(p.member_id, {})),
+            agent=_facts(p, skills.get(p.pk, {}), taken.get(p.member_id, {})),
             presence=p.presence,
             available_since=p.presence_since,
             last_assigned_at=p.last_assigned_at,
         )
-        for p in profiles
+        for p in AgentProfile.objects.filter(member__is_active=True)
     ]
 
 

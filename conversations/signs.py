@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django_scopes import scopes_disabled
 
-from conversations.stays import ClockNow
+from accounts.clock import ClockNow
 from queues.models import AgentProfile
 
 EVERY = 20.0  # seconds between two equal signs of one agent

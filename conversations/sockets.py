@@ -44,6 +44,9 @@ class MemberSocket(AsyncWebsocketConsumer):
     channel_layer_alias = None  # one listener per process hears for everybody
     needs = Action.READ_CONVERSATIONS
     member: Membership
+    bell: asyncio.Event  # something is to be read
+    presence = ""  # the stamp of the one that the page shows
+    presence_is_old = False
 
     async def enter(self) -> bool:
         """Accept, then find out who it is: a code reaches the page only over an open socket."""
@@ -62,6 +65,12 @@ class MemberSocket(AsyncWebsocketConsumer):
 
     async def stop_jobs(self) -> None:
         await stop([task for task in self.tasks if task is not asyncio.current_task()])
+
+    def presence_is(self, stamp: str) -> None:
+        """A poll has read it: another page, a supervisor or the desk may have changed it."""
+        if self.presence and stamp and stamp != self.presence:
+            self.presence, self.presence_is_old = stamp, True
+            self.bell.set()
 
     async def is_too_much(self, said: str | bytes) -> bool:
         """Closes a socket that says too much at once or too often."""

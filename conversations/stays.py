@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from django.db.models import Case, DateTimeField, Func, Q, Value, When
+from django.db.models import Case, Q, Value, When
 
+from accounts.clock import ClockNow
 from conversations.models import Conversation, Offer, State, Stay
 
 COUNTED = 1000  # more than these ahead of one is "many"
-
-
-class ClockNow(Func):
-    """The database's clock, not the beginning of its transaction."""
-
-    function, template, output_field = "clock_timestamp", "%(function)s()", DateTimeField()
 
 
 def note(conversation: Conversation, *, keeps_age: bool = False) -> None:

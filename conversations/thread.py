@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q, prefetch_related_objects
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -19,12 +19,16 @@ from django.utils.translation import gettext_lazy
 from accounts.models import Membership
 from accounts.roles import Action
 from conversations import bot, timeline
-from conversations.models import Conversation, Event, Message, Note, State
-from conversations.pages import (
-    first_name,
-    left_text,
-    name_of,
+from conversations.models import (
+    Attachment,
+    Conversation,
+    ConversationQuerySet,
+    Event,
+    Message,
+    Note,
+    State,
 )
+from conversations.pages import RELATED, first_name, left_text, name_of, with_sla
 
 PAGE = 40  # messages per page
 MOST_LINES = 400  # ledger lines between two messages of a page
@@ -320,12 +324,21 @@ class Log:
     last_seq: int
 
 
+def opened(visible: ConversationQuerySet) -> ConversationQuerySet:
+    """Conversations with everything that the page of an open one shows."""
+    return bot.with_learned(with_sla(visible.select_related(*RELATED, "flow")))
+
+
 def messages_of(conversation: Conversation) -> Any:
-    return (
-        conversation.messages.select_related("agent__user", "reply_to__agent__user")
-        .prefetch_related("attachments__media")
-        .order_by("-seq")
-    )
+    return conversation.messages.select_related("agent__user", "reply_to__agent__user").order_by("-seq")
+
+
+def with_files(messages: Iterable[Message]) -> list[Message]:
+    """Read with their files, in one statement; where there is only text, in none."""
+    found = list(messages)
+    files = Prefetch("attachments", Attachment.objects.select_related("media"))
+    prefetch_related_objects([m for m in found if m.kind not in PLAIN], files)
+    return found
 
 
 def log(reader: Reader, *, before: int | None = None) -> Log:
@@ -334,7 +347,7 @@ def log(reader: Reader, *, before: int | None = None) -> Log:
     found = messages_of(conversation)
     if before is not None:
         found = found.filter(seq__lt=before)
-    page = list(found[: PAGE + 1])
+    page = with_files(found[: PAGE + 1])
     earlier = page[PAGE - 1].seq if len(page) > PAGE else 0
     messages = page[:PAGE]
     span = Q(seq__gte=earlier)

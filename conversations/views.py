@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_GET
 from accounts.models import Membership
 from accounts.roles import Action
 from channels_hub.models import MediaFile
-from conversations import around, frames, me, offers, pages, selectors, thread
+from conversations import around, frames, offers, pages, selectors, thread
 from conversations import why as reasons
 from conversations.models import Conversation, ConversationQuerySet
 from conversations.moves import database_now
@@ -61,7 +62,7 @@ def wants_json(request: HttpRequest) -> bool:
 def find(member: Membership, pk: UUID, visible: ConversationQuerySet | None = None) -> Conversation:
     """A conversation this member may read, with what its page shows; 404 for every other."""
     found = selectors.visible_to(member) if visible is None else visible
-    return get_object_or_404(pages.with_sla(found.select_related(*pages.RELATED, "flow")), pk=pk)
+    return get_object_or_404(thread.opened(found), pk=pk)
 
 
 # ---------------------------------------------------------------- pages
@@ -81,24 +82,25 @@ def inbox(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
 
 
 def shell(request: HttpRequest, visible: ConversationQuerySet, now: Any) -> dict[str, Any]:
-    """What surrounds an open conversation: the list, its counts and the agent's presence."""
+    """What surrounds an open conversation: the list, its counts and what is on offer."""
     member, view = request.member, view_of(request)
     counted = pages.counts(visible, member)
     if not request.GET.get("tab") and counted["mine"] == 0 and counted["queue"]:
-        view = View(tab="queue", q=view.q)
+        view = replace(view, tab="queue")
     elif not request.GET.get("tab") and not member.may(Action.ANSWER):
-        view = View(tab="all", q=view.q)
+        view = replace(view, tab="all")
     return {
         "view": view,
         "counts": counted,
+        "narrowed": pages.words_of(view.only) if view.only else "",
         "listing": pages.listing(visible, member, view, now, key=request.GET.get("after", "")),
-        "presence": me.shown(member.agent) if hasattr(member, "agent") else None,
         "offers": offers.cards(member, now),
     }
 
 
 def view_of(request: HttpRequest) -> View:
-    return View.of(request.GET.get("tab", ""), request.GET.get("q", ""))
+    asked = request.GET
+    return View.of(asked.get("tab", ""), asked.get("q", ""), asked.get("only", ""))
 
 
 @require_GET

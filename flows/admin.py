@@ -212,23 +212,15 @@ class FlowAdmin(TenantAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Flow]:
         return super().get_queryset(request).select_related("published").defer("published__document")
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: Any = None,
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """With the problems of the stored draft above the editor."""
-        context = dict(extra_context or {})
-        flow = (
-            self.get_object(request, object_id) if object_id and self.has_view_permission(request) else None
-        )
-        if flow is not None:
-            report = services.validate(flow.pk)
+        if (shown := context.get("original")) is not None:
+            report = services.validate(shown.pk)
             context["problems"] = [services.wording(one) for one in (*report.errors, *report.warnings)]
             context["draft_ok"] = report.ok
-        return super().changeform_view(request, object_id, form_url, context)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # ------------------------------------------------------------------ saving goes through flows.services
     def save_model(self, request: HttpRequest, obj: Flow, form: Any, change: bool) -> None:

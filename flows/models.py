@@ -53,7 +53,9 @@ class Flow(TenantModel):
 class FlowVersion(TenantModel):
     """What was published, for good: a run that began with it ends with it."""
 
-    flow = models.ForeignKey(Flow, on_delete=models.PROTECT, related_name="versions", verbose_name=_("flow"))
+    flow = models.ForeignKey(
+        Flow, on_delete=models.PROTECT, related_name="versions", db_index=False, verbose_name=_("flow")
+    )
     number = models.PositiveIntegerField(_("number"))
     document = models.JSONField(_("document"))
     note = models.CharField(_("note"), max_length=300, blank=True)

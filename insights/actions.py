@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -17,6 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.middleware import MemberRequest
 from accounts.roles import Action
 from conversations import handoff
 from conversations.actions import REFUSED, code_of, sentence
@@ -77,7 +79,7 @@ def still_waiting(conversation: Conversation) -> None:
 # ---------------------------------------------------------------- taking
 @require_POST
 @for_members(Action.ANSWER)
-def pull(request: HttpRequest) -> HttpResponse:
+def pull(request: MemberRequest) -> HttpResponse:
     """The next one in line, of one queue or of every queue the member serves."""
     queue = request.POST.get("queue", "")
     queue_id = chosen(Queue.objects.all(), queue).pk if queue else None
@@ -89,7 +91,7 @@ def pull(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @for_members(Action.ANSWER)
-def take(request: HttpRequest, pk: UUID) -> HttpResponse:
+def take(request: MemberRequest, pk: UUID) -> HttpResponse:
     find(request.member, pk)
 
     def act() -> str:
@@ -102,7 +104,7 @@ def take(request: HttpRequest, pk: UUID) -> HttpResponse:
 # ---------------------------------------------------------------- leading
 @require_POST
 @for_members(Action.ASSIGN)
-def move(request: HttpRequest, pk: UUID) -> HttpResponse:
+def move(request: MemberRequest, pk: UUID) -> HttpResponse:
     """To another queue, with its priority or another one."""
     find(request.member, pk)
     queue = chosen(Queue.objects.filter(is_active=True), request.POST.get("queue", ""))
@@ -119,7 +121,7 @@ def move(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @for_members(Action.ASSIGN)
-def prioritise(request: HttpRequest, pk: UUID) -> HttpResponse:
+def prioritise(request: MemberRequest, pk: UUID) -> HttpResponse:
     find(request.member, pk)
     priority = _priority(request)
     if priority is None:
@@ -140,7 +142,7 @@ def _priority(request: HttpRequest) -> int | None:
 
 @require_POST
 @for_members(Action.ASSIGN)
-def assign(request: HttpRequest, pk: UUID) -> HttpResponse:
+def assign(request: MemberRequest, pk: UUID) -> HttpResponse:
     """To an agent at once; with the tick even to one whose hands are full."""
     find(request.member, pk)
     agents = AgentProfile.objects.filter(member__is_active=True).select_related("member__user")
@@ -161,12 +163,13 @@ def assign(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @for_members(Action.ASSIGN)
-def close(request: HttpRequest, pk: UUID) -> HttpResponse:
-    conversation = find(request.member, pk)
+def close(request: MemberRequest, pk: UUID) -> HttpResponse:
+    find(request.member, pk)
 
     def act() -> str:
-        still_waiting(conversation)
-        handoff.close(pk, actor=request.member)
+        with transaction.atomic():
+            still_waiting(Conversation.objects.select_for_update(no_key=True).get(pk=pk))
+            handoff.close(pk, actor=request.member)
         return _("Closed.")
 
     return carried_out(request, act)
@@ -175,7 +178,7 @@ def close(request: HttpRequest, pk: UUID) -> HttpResponse:
 # ---------------------------------------------------------------- the menu of a card
 @require_GET
 @for_members(Action.ANSWER)
-def menu(request: HttpRequest, pk: UUID) -> HttpResponse:
+def menu(request: MemberRequest, pk: UUID) -> HttpResponse:
     """What can be done with a waiting conversation: into the page's dialog, or as a page of its own."""
     conversation = find(request.member, pk)
     rights = Rights.of(request.member)

@@ -21,8 +21,8 @@ from conversations.models import Conversation, Offer, State
 from conversations.pages import Chip, clock_text
 from insights import people, reads
 from insights.floor import Floor, Line, Look
-from insights.shown import count_text, percent_text
-from insights.wall import kept_css
+from insights.heads import Head
+from insights.shown import count_text
 from queues.models import Priority
 
 MOST, FEWEST, IN_ALL = 50, 5, 300  # cards of a column, and of a board; the rest is counted
@@ -50,23 +50,13 @@ class Card:
         return replace(self, chips=tuple(chips))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Head):
     """One queue with the head of its line."""
 
-    pk: UUID
     key: str
     sort: str
-    name: str
-    department: str
-    waiting: str
-    longest: Chip | None
-    online: int
-    team: int
-    kept: str
-    kept_css: str
     closed: str
-    can_pull: bool
     cards: Sequence[str]
     more: str
 
@@ -88,8 +78,8 @@ def parts(look: Look, memory: reads.Memory) -> tuple[str, dict[str, dict[str, An
     floor = Floor(look, memory, cards=cards_of_each)
     rights = Rights.of(look)
     cards = _cards(floor, rights, memory)
-    columns = [_column(number, line, floor, cards, rights) for number, line in enumerate(floor.lines)]
-    found: dict[str, dict[str, Any]] = {"agents": {"agents": people.agents_of(floor.people, floor.now)}}
+    columns = [_column(number, line, floor, cards) for number, line in enumerate(floor.lines)]
+    found: dict[str, dict[str, Any]] = {"agents": {"agents": people.agents_of(floor)}}
     for column in columns:
         found[column.key] = {"column": column, "rights": rights, "priorities": PRIORITIES}
     return floor.cursor, found
@@ -104,24 +94,15 @@ def cards_of_each(columns: int) -> int:
 
 
 # ---------------------------------------------------------------- columns
-def _column(number: int, line: Line, floor: Floor, cards: dict[UUID, str], rights: Rights) -> Column:
-    queue = line.queue
+def _column(number: int, line: Line, floor: Floor, cards: dict[UUID, str]) -> Column:
     shown = [cards[pk] for pk in line.waiting.first if pk in cards]
     rest = line.waiting.count - len(line.waiting.first)
-    return Column(
-        pk=queue.pk,
-        key=f"col-{queue.pk}",
+    return Column.of(
+        line,
+        floor,
+        key=f"col-{line.queue.pk}",
         sort=f"{number:04d}",
-        name=queue.name,
-        department=queue.department.name,
-        waiting=count_text(line.waiting.count),
-        longest=line.longest(floor.now),
-        online=line.online,
-        team=len(line.team),
-        kept=percent_text(line.kept.percent, 0) if line.has_promise else "",
-        kept_css=kept_css(line),
         closed=_closed(line, floor),
-        can_pull=rights.take and floor.look.serves(queue.pk),
         cards=shown,
         more=count_text(rest) if rest > 0 else "",
     )
@@ -158,12 +139,13 @@ def _cards(floor: Floor, rights: Rights, memory: reads.Memory) -> dict[UUID, str
 def waiting_cards(ids: Sequence[UUID]) -> QuerySet[Conversation]:
     """What a card shows, in one statement."""
     offers = Offer.objects.filter(conversation=OuterRef("pk"), outcome=Offer.Outcome.OPEN)
-    rows = Conversation.objects.filter(pk__in=ids, state=State.QUEUED)
-    rows = pages.with_sla(rows.select_related("contact", "channel", "identity"))
+    waiting = Conversation.objects.filter(pk__in=ids, state=State.QUEUED)
+    rows = pages.with_sla(waiting.select_related("contact", "channel", "identity"))
     return rows.annotate(offered_to=Subquery(offers.values("agent__user__name")[:1]))
 
 
-def _card(c: Conversation, now: datetime) -> Card:
+def _card(c: Any, now: datetime) -> Card:
+    """A conversation as `waiting_cards` reads it."""
     promised = pages.sla_chip(c, now)
     return Card(
         pk=c.pk,

@@ -14,14 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
 
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone, translation
 from django_scopes import scope
 
 from accounts.roles import Action
-from conversations import signs, sockets
+from conversations import frames, signs, sockets
 from insights import snapshot
 from insights.floor import Look
 from insights.reads import Memory
@@ -57,6 +59,8 @@ class Watch:
             began = time.monotonic()
             try:
                 self.latest = await _take(self.look, self.memory)
+                members = {socket.member.pk for socket in self.sockets}
+                stamps = await sockets.in_reader(frames.presence_stamps)(members)
             except DatabaseError as error:
                 # No beat either: the pages shall see that their figures grow old.
                 logger.warning("a wall waits for the database: %s", type(error).__name__)
@@ -67,6 +71,7 @@ class Watch:
                 await asyncio.sleep(BEAT)
                 continue
             for socket in self.sockets:
+                socket.presence_is(stamps.get(socket.member.pk, ""))
                 socket.bell.set()
             took = time.monotonic() - began
             await asyncio.sleep(max(PACE - took, EASE * took))
@@ -112,6 +117,7 @@ class WallConsumer(sockets.MemberSocket):
             return
         asked = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
         self.asked = {name: values[0] for name, values in asked.items()}
+        self.presence = self.asked.get("presence", "")
         await self._look()
         self.start(self._pump(), self.recheck())
 
@@ -131,13 +137,13 @@ class WallConsumer(sockets.MemberSocket):
             await watches().leave(self, before)
 
     def _wanted(self) -> Look:
-        language, page = self.asked.get("lang", ""), self.asked.get("page", "")
+        page = self.asked.get("page", "")
         with scope(organization=self.member.organization):
             return Look.of(
                 self.member,
                 page if page in snapshot.READERS else "wall",
                 self.asked.get("department", ""),
-                language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE,
+                self._language(),
             )
 
     async def rechecked(self) -> None:
@@ -154,9 +160,30 @@ class WallConsumer(sockets.MemberSocket):
                 continue
             frame = shot.frame(self.known)
             self.known = shot.marks()
+            if self.presence_is_old:
+                frame["ops"] += await self._presence_ops()
             if frame["ops"] or time.monotonic() - last >= BEAT:
                 last = time.monotonic()
                 await self.send(json.dumps(frame))
+
+    async def _presence_ops(self) -> list[dict[str, Any]]:
+        """None while the database is away: the next look tries again."""
+        self.presence_is_old = False
+        try:
+            return await sockets.in_reader(self._own_presence)()
+        except DatabaseError:
+            self.presence_is_old = True
+            return []
+
+    def _own_presence(self) -> list[dict[str, Any]]:
+        """The viewer's menu: it is nobody else's, so no watch draws it."""
+        language, zone = self._language(), ZoneInfo(self.member.organization.timezone)
+        with translation.override(language), timezone.override(zone):
+            return frames.presence_ops(self.member)
+
+    def _language(self) -> str:
+        asked = self.asked.get("lang", "")
+        return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if await self.is_too_much(text_data or bytes_data or ""):

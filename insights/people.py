@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from insights.floor import Person, Presence
-from insights.shown import short_text
+from accounts.roles import Action
+from insights.floor import Floor, Person, Presence
+from insights.shown import inbox_of, short_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,7 @@ class Agent:
     lasts: str
     load: int
     capacity: int
+    url: str  # their conversations, for who may see them
 
     @property
     def is_here(self) -> bool:
@@ -31,11 +31,11 @@ class Agent:
         return self.load >= self.capacity
 
 
-def agents_of(people: Sequence[Person], now: datetime) -> list[Agent]:
-    return [_agent(person, now) for person in people]
+def agents_of(floor: Floor) -> list[Agent]:
+    return [_agent(person, floor) for person in floor.people]
 
 
-def _agent(person: Person, now: datetime) -> Agent:
+def _agent(person: Person, floor: Floor) -> Agent:
     profile = person.profile
     reason = profile.break_reason if profile.presence == Presence.AWAY else None
     return Agent(
@@ -44,7 +44,8 @@ def _agent(person: Person, now: datetime) -> Agent:
         presence=profile.presence,
         words=reason.name if reason else profile.get_presence_display(),
         since=profile.presence_since.isoformat(),
-        lasts=short_text(now - profile.presence_since),
+        lasts=short_text(floor.now - profile.presence_since),
         load=person.facts.load,
         capacity=person.facts.capacity,
+        url=inbox_of(f"agent:{profile.member_id}") if floor.look.may(Action.ASSIGN) else "",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.urls import reverse
 from django.utils.formats import number_format
 
 from insights.reads import MOST
@@ -12,6 +13,11 @@ from insights.reads import MOST
 def count_text(n: int) -> str:
     """1234, or 9999+ where nobody counted further."""
     return f"{MOST}+" if n > MOST else str(n)
+
+
+def inbox_of(only: str, tab: str = "all") -> str:
+    """Where the conversations are that a figure counts."""
+    return f"{reverse('inbox')}?tab={tab}&only={only}"
 
 
 def percent_text(value: float | None, places: int = 1) -> str:

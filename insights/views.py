@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
+from django.http import Http404, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
+from accounts.middleware import MemberRequest
 from accounts.roles import Action
 from conversations.views import for_members
 from insights import snapshot
@@ -19,19 +20,19 @@ from queues.models import Department
 
 @require_GET
 @for_members(Action.READ_QUEUES)
-def board(request: HttpRequest) -> HttpResponse:
+def board(request: MemberRequest) -> HttpResponse:
     """Who waits in which queue, and what can be done about it."""
     return _page(request, "board")
 
 
 @require_GET
 @for_members(Action.READ_FIGURES)
-def wall(request: HttpRequest) -> HttpResponse:
+def wall(request: MemberRequest) -> HttpResponse:
     """The desk at a glance; ?tv=1 is for a screen on the wall."""
     return _page(request, "wall")
 
 
-def _page(request: HttpRequest, page: str) -> HttpResponse:
+def _page(request: MemberRequest, page: str) -> HttpResponse:
     """The page, or with ?fragment=1 the frame that brings an open page up to date."""
     departments = list(Department.objects.filter(is_active=True).order_by("name"))
     chosen = request.GET.get("department", "")
@@ -44,7 +45,7 @@ def _page(request: HttpRequest, page: str) -> HttpResponse:
     return render(request, f"insights/{page}.html", _context(request, look, shot, departments))
 
 
-def _fragment(request: HttpRequest, shot: snapshot.Snapshot) -> HttpResponse:
+def _fragment(request: MemberRequest, shot: snapshot.Snapshot) -> HttpResponse:
     tag = f'W/"{shot.mark}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("If-None-Match") == tag:
@@ -53,7 +54,7 @@ def _fragment(request: HttpRequest, shot: snapshot.Snapshot) -> HttpResponse:
 
 
 def _context(
-    request: HttpRequest, look: Look, shot: snapshot.Snapshot, departments: list[Department]
+    request: MemberRequest, look: Look, shot: snapshot.Snapshot, departments: list[Department]
 ) -> dict[str, Any]:
     return {
         "look": look,

@@ -18,11 +18,11 @@ from conversations import promises
 from conversations.pages import Chip, clock_text
 from insights import people, reads
 from insights.floor import Floor, Line, Look
-from insights.shown import count_text, percent_text, span_text
+from insights.heads import Head
+from insights.shown import count_text, inbox_of, percent_text, span_text
 from queues import sla
 
 STEADY = 0.1  # percentage points in which yesterday and today are the same
-GOOD, FAIR = 90.0, 80.0  # percent of promises kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,10 @@ class Tile:
     chip: Chip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Head):
     """One queue."""
 
-    pk: UUID
-    name: str
-    department: str
-    waiting: str
-    longest: Chip | None
-    online: int
-    team: int
-    kept: str
-    kept_css: str
-    can_pull: bool
     closed: bool
     url: str
 
@@ -97,7 +87,7 @@ def parts(look: Look, memory: reads.Memory) -> tuple[str, dict[str, dict[str, An
         "tiles": {"tiles": list(_tiles(floor, now, today))},
         "lines": {"rows": [_row(line, floor) for line in floor.lines]},
         "hours": {"chart": _chart(floor.stays)},
-        "agents": {"agents": people.agents_of(floor.people, floor.now)},
+        "agents": {"agents": people.agents_of(floor)},
         "alerts": {"alerts": list(_alerts(floor, now))},
     }
 
@@ -125,10 +115,9 @@ def _oldest(floor: Floor) -> Chip:
     waiting = [line for line in floor.lines if line.waiting.oldest]
     if not waiting:
         return Chip("ok", "", _("nobody waits"))
-    first = min(waiting, key=lambda line: line.waiting.oldest)
     strains = {line.strain(floor.now) for line in waiting}
     css = next(name for name in ("bad", "warn", "ok") if name in strains)
-    since = first.waiting.oldest
+    since = min(line.waiting.oldest for line in waiting if line.waiting.oldest)
     return Chip(css, "", clock_text(floor.now - since), since=since.isoformat(), label=_("longest wait"))
 
 
@@ -187,28 +176,13 @@ def _outbox(now: reads.Now, today: reads.Today) -> Tile:
 
 # ---------------------------------------------------------------- queues
 def _row(line: Line, floor: Floor) -> Row:
-    look, queue = floor.look, line.queue
-    return Row(
-        pk=queue.pk,
-        name=queue.name,
-        department=queue.department.name,
-        waiting=count_text(line.waiting.count),
-        longest=line.longest(floor.now),
-        online=line.online,
-        team=len(line.team),
-        kept=percent_text(line.kept.percent, 0) if line.has_promise else "–",
-        kept_css=kept_css(line),
-        can_pull=look.may(Action.ANSWER) and look.serves(queue.pk),
+    return Row.of(
+        line,
+        floor,
+        unpromised="–",
         closed=not line.facts.is_open,
-        url=f"{reverse('board')}?department={queue.department.slug}",
+        url=f"{reverse('board')}?department={line.queue.department.slug}",
     )
-
-
-def kept_css(line: Line) -> str:
-    percent = line.kept.percent
-    if percent is None or not line.has_promise:
-        return ""
-    return "ok" if percent >= GOOD else "warn" if percent >= FAIR else "bad"
 
 
 # ---------------------------------------------------------------- the day
@@ -229,25 +203,23 @@ def _bar(hour: int, came: int, taken: int, peak: int) -> Bar:
 
 # ---------------------------------------------------------------- what is wrong
 def _alerts(floor: Floor, now: reads.Now) -> Iterator[Alert]:
-    """What is true now and needs somebody, the worst first."""
-    board, everything = reverse("board"), f"{reverse('inbox')}?tab=all"
-    if floor.look.department:
-        board += f"?department={floor.look.department}"
+    """What is true now and needs somebody, the worst first; each leads to what it is about."""
+    where = f":{floor.look.department}" if floor.look.department else ""
     if now.late:
         text = ngettext(
             "%d open conversation missed its SLA", "%d open conversations missed their SLA", now.late
         )
-        yield Alert("bad", "alert-triangle", text % now.late, board, _("Queue board"))
-    if now.unhandled and not floor.look.department:
+        yield Alert("bad", "alert-triangle", text % now.late, inbox_of(f"late{where}"), _("Inbox"))
+    if now.unhandled and not where:
         text = ngettext("Nobody handles %d conversation", "Nobody handles %d conversations", now.unhandled)
-        yield Alert("bad", "alert-triangle", text % now.unhandled, everything, _("Inbox"))
+        yield Alert("bad", "alert-triangle", text % now.unhandled, inbox_of("unhandled"), _("Inbox"))
     if now.attention:
         text = ngettext(
             "%d conversation calls for a supervisor", "%d conversations call for a supervisor", now.attention
         )
-        yield Alert("warn", "bell", text % now.attention, everything, _("Inbox"))
+        yield Alert("warn", "bell", text % now.attention, inbox_of(f"attention{where}"), _("Inbox"))
     for line in floor.lines:
-        yield from _of_line(line, floor, board)
+        yield from _of_line(line, floor)
     if now.failed and floor.look.may(Action.READ_OUTBOX):
         text = ngettext(
             "%d message failed in the last hour", "%d messages failed in the last hour", now.failed
@@ -256,18 +228,19 @@ def _alerts(floor: Floor, now: reads.Now) -> Iterator[Alert]:
         yield Alert("bad", "send", text % now.failed, link, _("Outbox"))
 
 
-def _of_line(line: Line, floor: Floor, board: str) -> Iterator[Alert]:
+def _of_line(line: Line, floor: Floor) -> Iterator[Alert]:
     queue, n = line.queue, line.waiting.count
     if not n:
         return
+    there = inbox_of(f"queue:{queue.pk}", tab="queue"), _("Inbox")
     if not queue.is_active:
         text = _("%(queue)s is switched off and %(n)s wait in it") % {"queue": queue.name, "n": count_text(n)}
-        yield Alert("bad", "alert-triangle", text, board, _("Queue board"))
+        yield Alert("bad", "alert-triangle", text, *there)
     elif line.facts.is_open and not line.online:
         text = _("%(queue)s: %(n)s wait and nobody who serves it is available") % {
             "queue": queue.name, "n": count_text(n),
         }  # fmt: skip
-        yield Alert("bad", "users", text, board, _("Queue board"))
+        yield Alert("bad", "users", text, *there)
     elif line.strain(floor.now) == "bad":
         text = _("%(queue)s: the longest wait is over its limit") % {"queue": queue.name}
-        yield Alert("warn", "clock-pause", text, board, _("Queue board"))
+        yield Alert("warn", "clock-pause", text, *there)

@@ -6,20 +6,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.admin import ROLES, MemberAdmin
-from accounts.admin_base import TenantAdmin, TenantForm, TenantInline, col
+from accounts.admin_base import RevisedAdmin, RevisedForm, TenantAdmin, TenantForm, TenantInline, col
 from accounts.models import Membership
 from accounts.roles import Action, Role
 from queues import admin_calendar, admin_sla
 from queues.admin_overflow import OverflowRuleInline
 from queues.models import AgentProfile, AgentSkill, BreakReason, Department, Queue, Skill
-from queues.services import call_router
+from queues.models.line import hold_overflow_still
+from queues.services import call_router, set_capacity
 
 __all__ = ["AgentAdmin", "QueueAdmin", "admin_calendar", "admin_sla"]
 
@@ -57,7 +58,7 @@ class DepartmentAdmin(SlugOnce):
     fields = ("name", "slug", "is_active")
 
 
-class QueueForm(TenantForm):
+class QueueForm(RevisedForm):
     """The queue with "who may serve" as two lists instead of JSON."""
 
     agents = forms.ModelMultipleChoiceField(
@@ -88,6 +89,7 @@ class QueueForm(TenantForm):
         self.initial["skills"] = sorted(self.instance.skills_required)
 
     def clean(self) -> dict[str, Any]:
+        hold_overflow_still(self.member.organization_id)  # before the queue's row, as everywhere
         data = super().clean() or self.cleaned_data
         skills = sorted(skill.slug for skill in data.get("skills") or ())
         stored = self.instance.settings
@@ -101,7 +103,7 @@ class QueueForm(TenantForm):
         return data
 
 
-class QueueAdmin(SlugOnce):
+class QueueAdmin(RevisedAdmin, SlugOnce):
     """A waiting line. `conversations.admin_overflow` registers it, with what only conversations can tell."""
 
     view_action = Action.READ_QUEUES
@@ -190,10 +192,8 @@ class QueueAdmin(SlugOnce):
         return self.fieldsets if self.has_change_permission(request, obj) else self.view_fieldsets
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """The rules are part of the queue: its revision tells of them, and the router looks again."""
+        """Who could take what may have changed: the router looks again."""
         super().save_related(request, form, formsets, change)
-        if change and not form.changed_data and any(one.has_changed() for one in formsets):
-            Queue.objects.filter(pk=form.instance.pk).update(revision=F("revision") + 1)
         call_router(form.instance.organization_id, "queue changed")
 
     def delete_model(self, request: HttpRequest, obj: Queue) -> None:
@@ -252,6 +252,16 @@ class AgentAdmin(TenantAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentProfile]:
         return super().get_queryset(request).select_related("member__user").prefetch_related("skills__skill")
+
+    def save_model(self, request: HttpRequest, obj: AgentProfile, form: Any, change: bool) -> None:
+        if change and "capacity" in form.changed_data:
+            set_capacity(obj.pk, obj.capacity)
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """More room or another skill may let them take what waits."""
+        super().save_related(request, form, formsets, change)
+        call_router(form.instance.organization_id, "agent changed")
 
     def get_fieldsets(self, request: HttpRequest, obj: AgentProfile | None = None) -> Any:
         if obj is None:

@@ -16,7 +16,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from unfold.decorators import action, display
 
-from accounts.admin_base import TenantAdmin, told
+from accounts.admin_base import RevisedAdmin, told
 from accounts.roles import Action
 from queues import calendars, ics, public_holidays, services
 from queues.admin_calendar_forms import DAY_NAMES, FileForm, WeekForm
@@ -29,7 +29,7 @@ SHOWN_SKIPPED = 100
 
 
 @admin.register(Calendar)
-class CalendarAdmin(TenantAdmin):
+class CalendarAdmin(RevisedAdmin):
     view_action = Action.READ_QUEUES
     change_action = Action.EDIT_QUEUES
     addable = deletable = True
@@ -81,21 +81,13 @@ class CalendarAdmin(TenantAdmin):
         return ", ".join(str(name) for day, name in named if day in days) or _("always")
 
     # ------------------------------------------------------------------ test this moment
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: Any = None,
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """With the moment that is tested above the form and the holidays of its year below."""
-        context = dict(extra_context or {})
-        calendar = (
-            self.get_object(request, object_id) if object_id and self.has_view_permission(request) else None
-        )
-        if calendar is not None:
-            context |= tested(calendar, request.GET.get("at", ""))
-        return super().changeform_view(request, object_id, form_url, context)
+        if (shown := context.get("original")) is not None:
+            context |= tested(Calendar.objects.get(pk=shown.pk), request.GET.get("at", ""))
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # ------------------------------------------------------------------ days off out of a file
     @action(

@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from accounts.admin_base import TenantForm
+from accounts.admin_base import RevisedForm
 from queues import ics, public_holidays
 from queues.hours import WEEKDAYS
 from queues.models.calendar import translated
@@ -41,12 +41,16 @@ OTHER = "other"
 Entry = dict[str, Any]
 
 
+class Mistyped(ValueError):
+    """A line that is no hours, or no special day."""
+
+
 def read_spans(text: str) -> list[dict[str, str]]:
-    """ "9h-12h, 13:00-18:00" as a calendar keeps it. Raises ValueError."""
+    """ "9h-12h, 13:00-18:00" as a calendar keeps it. Raises Mistyped."""
     pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
     found = [SPAN.fullmatch(piece) for piece in pieces]
     if None in found:
-        raise ValueError
+        raise Mistyped
     return [
         {"start": _clock(match[1], match[2]), "end": _clock(match[3], match[4])} for match in found if match
     ]
@@ -54,7 +58,7 @@ def read_spans(text: str) -> list[dict[str, str]]:
 
 def _clock(hour: str, minute: str | None) -> str:
     if int(hour) > 23 or int(minute or 0) > 59:
-        raise ValueError
+        raise Mistyped
     return f"{int(hour):02}:{int(minute or 0):02}"
 
 
@@ -63,11 +67,14 @@ def spans_text(spans: list[dict[str, str]]) -> str:
 
 
 def read_special(line: str) -> Entry:
-    """ "2026-12-24 09:00-13:00 Christmas Eve" as a calendar keeps it. Raises ValueError."""
+    """ "2026-12-24 09:00-13:00 Christmas Eve" as a calendar keeps it. Raises Mistyped."""
     dates = DATES.match(line)
     if dates is None:
-        raise ValueError
-    first, last = (date.fromisoformat(text).isoformat() for text in (dates[1], dates[2] or dates[1]))
+        raise Mistyped
+    try:
+        first, last = (date.fromisoformat(text).isoformat() for text in (dates[1], dates[2] or dates[1]))
+    except ValueError as error:
+        raise Mistyped from error
     rest, spans = line[dates.end() :].strip(), []
     if match := SPANS.match(rest):
         spans, rest = read_spans(match[0]), rest[match.end() :]
@@ -75,7 +82,7 @@ def read_special(line: str) -> Entry:
         rest = re.sub(rf"(closed|{re.escape(_('closed'))})(?=\s|$)", "", rest, count=1, flags=re.IGNORECASE)
     name = rest.strip()
     if len(name) > ics.MAX_NAME:
-        raise ValueError
+        raise Mistyped
     return {"from": first, "to": last, "name": name, "intervals": spans}
 
 
@@ -95,7 +102,7 @@ def choices_of_holidays() -> list[tuple[str, Any]]:
     ]
 
 
-class CalendarForm(TenantForm):
+class CalendarForm(RevisedForm):
     """Opening hours as people write them: a line per day."""
 
     holidays_of = forms.ChoiceField(
@@ -162,7 +169,7 @@ class CalendarForm(TenantForm):
         for line in lines_of(self.cleaned_data["special"]):
             try:
                 found.append(read_special(line))
-            except ValueError as error:
+            except Mistyped as error:
                 text = _("“%(line)s” is not a date, hours or “closed”, and a name of up to 120 characters.")
                 raise ValidationError(text, params={"line": line[:80]}) from error
         self.instance.exceptions = sorted(found, key=lambda entry: entry["from"])
@@ -179,7 +186,7 @@ class CalendarForm(TenantForm):
     def _spans_of(self, day: str, data: Mapping[str, Any]) -> list[dict[str, str]]:
         try:
             return read_spans(data.get(day, ""))
-        except ValueError:
+        except Mistyped:
             self.add_error(day, _("Write hours as 09:00-18:00, between 00:00 and 23:59."))
             return []
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from accounts.admin_base import TenantAdmin, TenantForm, TenantInline
+from accounts.admin_base import RevisedAdmin, TenantAdmin, TenantForm, TenantInline
 from accounts.roles import Action
 from queues.models import DeskSettings, Queue, SlaEscalation, SlaPolicy, SlaTarget
 from queues.models.sla import TIMES
@@ -39,7 +39,7 @@ class EscalationInline(TenantInline):
 
 
 @admin.register(SlaPolicy)
-class SlaPolicyAdmin(TenantAdmin):
+class SlaPolicyAdmin(RevisedAdmin):
     view_action = Action.READ_QUEUES
     change_action = Action.EDIT_QUEUES
     addable = deletable = True

@@ -73,8 +73,9 @@ class CalendarSerializer(RowSerializer):
         model = Calendar
         fields = [
             "id", "name", "timezone", "intervals", "closed_dates", "holiday_calendar", "exceptions",
+            "revision",
         ]  # fmt: skip
-        read_only_fields = ["id"]
+        read_only_fields = ["id", "revision"]
 
     def validate_closed_dates(self, days: list[Any]) -> list[str]:
         return sorted({day.isoformat() for day in days})

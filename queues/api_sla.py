@@ -68,9 +68,9 @@ class SlaPolicySerializer(RowSerializer):
         model = SlaPolicy
         fields = [
             "id", "name", "clock", "calendar", "wait_minutes", "first_response_minutes",
-            "next_response_minutes", "resolution_minutes", "warn_percent", "escalations",
+            "next_response_minutes", "resolution_minutes", "warn_percent", "escalations", "revision",
         ]  # fmt: skip
-        read_only_fields = ["id"]
+        read_only_fields = ["id", "revision"]
 
     def validate_escalations(self, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         steps = [_columns(step) for step in given]

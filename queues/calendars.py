@@ -44,7 +44,8 @@ def add_days_off(pk: UUID, days: Sequence[DayOff], *, actor: Membership) -> Adde
             [*calendar.exceptions, *(day.entry() for day in added.days)], key=lambda entry: entry["from"]
         )
         calendar.clean()
-        calendar.save(update_fields=["exceptions"])
+        calendar.revision += 1
+        calendar.save(update_fields=["exceptions", "revision"])
         audit.record(
             "calendar.imported",
             organization=calendar.organization,

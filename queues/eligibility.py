@@ -60,10 +60,6 @@ def verdicts(line: Line, agent: Agent) -> tuple[Verdict, ...]:
     return (allowed(line, agent), skilled(line, agent), open_now(line), has_room(line, agent))
 
 
-def may_take(line: Line, agent: Agent) -> bool:
-    return all(v.ok for v in verdicts(line, agent))
-
-
 def allowed(line: Line, agent: Agent) -> Verdict:
     return Verdict("allowed_agents", not line.allowed_agent_ids or agent.id in line.allowed_agent_ids)
 

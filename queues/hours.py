@@ -36,6 +36,7 @@ SECOND = timedelta(seconds=1)
 HORIZON = timedelta(days=3660)
 MAX_RANGE = 366
 MAX_SPECIAL_DAYS = 4000
+MAX_SPANS = 48
 CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -306,7 +307,14 @@ def _week(intervals: Any) -> Week:
         except ValueError as error:
             text = gettext_noop("Interval %(number)s: write start and end as HH:MM, between 00:00 and 23:59.")
             raise InvalidHours(text, number=number) from error
-    return tuple(tuple(spans) for spans in days)
+    return tuple(_few(spans) for spans in days)
+
+
+def _few(spans: list[Span]) -> tuple[Span, ...]:
+    """The hours of one day. A calendar is read by every decision: it does not grow without end."""
+    if len(spans) > MAX_SPANS:
+        raise InvalidHours(gettext_noop("A day has more than %(most)s opening hours."), most=MAX_SPANS)
+    return tuple(spans)
 
 
 def _closed(closed_dates: Any) -> frozenset[date]:
@@ -342,11 +350,11 @@ def _special(number: int, item: Any) -> Special:
         text = gettext_noop("Special day %(number)s: it ends before it begins, or lasts more than a year.")
         raise InvalidHours(text, number=number)
     try:
-        spans = tuple(read_span(span) for span in _list(item.get("intervals", ())))
+        spans = [read_span(span) for span in _list(item.get("intervals", ()))]
     except ValueError as error:
         text = gettext_noop("Special day %(number)s: write start and end as HH:MM, between 00:00 and 23:59.")
         raise InvalidHours(text, number=number) from error
-    return Special(first, last, item.get("name", ""), spans)
+    return Special(first, last, item.get("name", ""), _few(spans))
 
 
 def read_span(item: Any) -> Span:

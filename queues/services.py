@@ -11,8 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Greatest
 
 from accounts import audit
+from accounts.clock import ClockNow
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from queues.models import (
@@ -164,8 +167,7 @@ def shape_agent(
         member=member, defaults={"organization_id": member.organization_id}
     )
     if capacity is not None:
-        profile.capacity = capacity
-        profile.save(update_fields=["capacity"])
+        set_capacity(profile.pk, capacity)
     if skills is not None:
         profile.skills.all().delete()
         levels: dict[Skill, int] = {item["skill"]: item.get("level", 1) for item in skills}
@@ -173,7 +175,20 @@ def shape_agent(
             AgentSkill(organization_id=member.organization_id, agent=profile, skill=skill, level=level)
             for skill, level in levels.items()
         )
+    call_router(member.organization_id, "agent changed")
     return profile
+
+
+def set_capacity(profile_id: UUID, capacity: int) -> None:
+    """Say how much an agent may have in hand. When it is lowered, what they had before is kept in mind."""
+    is_lowered = Q(capacity__gt=capacity)
+    AgentProfile.objects.filter(pk=profile_id).update(
+        capacity=capacity,
+        capacity_lowered_at=Case(When(is_lowered, then=ClockNow()), default=F("capacity_lowered_at")),
+        capacity_before=Case(
+            When(is_lowered, then=Greatest("capacity", "capacity_before")), default=F("capacity_before")
+        ),
+    )
 
 
 @transaction.atomic

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership, Organization, User
@@ -35,6 +37,23 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+@pytest.fixture(autouse=True)
+def language_of_a_fresh_process() -> None:
+    """Requests of an earlier test would leave theirs behind in this thread."""
+    translation.deactivate()
+
+
+@contextmanager
+def another_session(database: str = "") -> Iterator[psycopg.Connection[Any]]:
+    """A transaction beside the test's own, or in another database; what it locked is free afterwards."""
+    known = connection.get_connection_params()
+    place = {name: known[name] for name in ("dbname", "host", "port", "user", "password") if known.get(name)}
+    if database:
+        place["dbname"] = database
+    with psycopg.connect(**place) as session:
+        yield session
 
 
 def new_member(organization: Organization, name: str, role: str, capacity: int = 5) -> Membership:

@@ -40,6 +40,7 @@ TYPED = [
     *(f"conversations/{name}.py" for name in ("notices", "overflows")),
     "queues/sla.py",
     *(f"conversations/{name}.py" for name in ("promises", "sla")),
+    *(relative(path) for path in sorted((ROOT / "insights").glob("*.py"))),
     *(f"conversations/{name}.py" for name in ("moves", "can_send", "deadlines", "clockwork", "opening")),
 ]
 

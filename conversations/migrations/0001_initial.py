@@ -9,202 +9,363 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_tenancy'),
-        ('channels_hub', '0001_initial'),
-        ('contacts', '0002_tenancy'),
+        ("accounts", "0002_tenancy"),
+        ("channels_hub", "0001_initial"),
+        ("contacts", "0002_tenancy"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Deadline',
+            name="Deadline",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('bot_turn', 'the bot answers'), ('bot_timeout', 'the question times out'), ('bot_idle', 'the bot run expires'), ('queue_wait', 'the wait is given up'), ('agent_idle', 'the agent is idle'), ('snooze', 'the snooze ends'), ('attention', 'nobody handles it')], max_length=12)),
-                ('due_at', models.DateTimeField()),
-                ('epoch', models.PositiveIntegerField(default=0)),
-                ('data', models.JSONField(default=dict)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("bot_turn", "the bot answers"),
+                            ("bot_timeout", "the question times out"),
+                            ("bot_idle", "the bot run expires"),
+                            ("queue_wait", "the wait is given up"),
+                            ("agent_idle", "the agent is idle"),
+                            ("snooze", "the snooze ends"),
+                            ("attention", "nobody handles it"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("due_at", models.DateTimeField()),
+                ("epoch", models.PositiveIntegerField(default=0)),
+                ("data", models.JSONField(default=dict)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'deadline',
-                'verbose_name_plural': 'deadlines',
+                "verbose_name": "deadline",
+                "verbose_name_plural": "deadlines",
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.PositiveIntegerField()),
-                ('part', models.PositiveSmallIntegerField(default=0)),
-                ('priority', models.PositiveSmallIntegerField(default=0)),
-                ('origin', models.CharField(choices=[('agent', 'Agent'), ('bot', 'Bot'), ('system', 'System'), ('api', 'Api')], max_length=8)),
-                ('status', models.CharField(default='pending', max_length=12)),
-                ('due_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('max_retries', models.PositiveSmallIntegerField(default=3)),
-                ('retry_delay', models.FloatField(default=5.0)),
-                ('attempt_id', models.UUIDField(null=True)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('provider_id', models.CharField(blank=True, max_length=255)),
-                ('error_code', models.CharField(blank=True, max_length=40)),
-                ('error_detail', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('settled_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                ("part", models.PositiveSmallIntegerField(default=0)),
+                ("priority", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("agent", "Agent"), ("bot", "Bot"), ("system", "System"), ("api", "Api")],
+                        max_length=8,
+                    ),
+                ),
+                ("status", models.CharField(default="pending", max_length=12)),
+                ("due_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("max_retries", models.PositiveSmallIntegerField(default=3)),
+                ("retry_delay", models.FloatField(default=5.0)),
+                ("attempt_id", models.UUIDField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("provider_id", models.CharField(blank=True, max_length=255)),
+                ("error_code", models.CharField(blank=True, max_length=40)),
+                ("error_detail", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("settled_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'outbox',
+                "verbose_name": "delivery",
+                "verbose_name_plural": "outbox",
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('seq', models.PositiveIntegerField()),
-                ('type', models.CharField(max_length=40)),
-                ('cause', models.CharField(blank=True, max_length=80)),
-                ('data', models.JSONField(default=dict)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('xid', conversations.xid.TransactionIdField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("seq", models.PositiveIntegerField()),
+                ("type", models.CharField(max_length=40)),
+                ("cause", models.CharField(blank=True, max_length=80)),
+                ("data", models.JSONField(default=dict)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("xid", conversations.xid.TransactionIdField()),
             ],
             options={
-                'verbose_name': 'ledger line',
-                'verbose_name_plural': 'ledger',
+                "verbose_name": "ledger line",
+                "verbose_name_plural": "ledger",
             },
         ),
         migrations.CreateModel(
-            name='FlowRun',
+            name="FlowRun",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('state', models.JSONField(null=True)),
-                ('trigger', models.CharField(blank=True, max_length=40)),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('outcome', models.CharField(blank=True, max_length=20)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("state", models.JSONField(null=True)),
+                ("trigger", models.CharField(blank=True, max_length=40)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("outcome", models.CharField(blank=True, max_length=20)),
             ],
             options={
-                'verbose_name': 'flow run',
-                'verbose_name_plural': 'flow runs',
+                "verbose_name": "flow run",
+                "verbose_name_plural": "flow runs",
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.PositiveIntegerField()),
-                ('direction', models.CharField(choices=[('in', 'In'), ('out', 'Out')], max_length=3)),
-                ('sender', models.CharField(choices=[('contact', 'contact'), ('bot', 'bot'), ('agent', 'agent'), ('system', 'system')], max_length=8)),
-                ('kind', models.CharField(default='text', max_length=12)),
-                ('text', models.TextField(blank=True)),
-                ('options', models.JSONField(default=list)),
-                ('choice', models.JSONField(null=True)),
-                ('location', models.JSONField(null=True)),
-                ('contacts', models.JSONField(default=list)),
-                ('provider_id', models.CharField(blank=True, max_length=255)),
-                ('client_id', models.CharField(blank=True, max_length=64)),
-                ('status', models.CharField(default='received', max_length=12)),
-                ('error_code', models.CharField(blank=True, max_length=40)),
-                ('error_detail', models.CharField(blank=True, max_length=300)),
-                ('occurred_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('delivered_at', models.DateTimeField(null=True)),
-                ('read_at', models.DateTimeField(null=True)),
-                ('failed_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                ("direction", models.CharField(choices=[("in", "In"), ("out", "Out")], max_length=3)),
+                (
+                    "sender",
+                    models.CharField(
+                        choices=[
+                            ("contact", "contact"),
+                            ("bot", "bot"),
+                            ("agent", "agent"),
+                            ("system", "system"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("kind", models.CharField(default="text", max_length=12)),
+                ("text", models.TextField(blank=True)),
+                ("options", models.JSONField(default=list)),
+                ("choice", models.JSONField(null=True)),
+                ("location", models.JSONField(null=True)),
+                ("contacts", models.JSONField(default=list)),
+                ("provider_id", models.CharField(blank=True, max_length=255)),
+                ("client_id", models.CharField(blank=True, max_length=64)),
+                ("status", models.CharField(default="received", max_length=12)),
+                ("error_code", models.CharField(blank=True, max_length=40)),
+                ("error_detail", models.CharField(blank=True, max_length=300)),
+                ("occurred_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("delivered_at", models.DateTimeField(null=True)),
+                ("read_at", models.DateTimeField(null=True)),
+                ("failed_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name': 'message',
-                'verbose_name_plural': 'messages',
+                "verbose_name": "message",
+                "verbose_name_plural": "messages",
             },
         ),
         migrations.CreateModel(
-            name='Note',
+            name="Note",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.PositiveIntegerField()),
-                ('text', models.TextField()),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name': 'note',
-                'verbose_name_plural': 'notes',
+                "verbose_name": "note",
+                "verbose_name_plural": "notes",
             },
         ),
         migrations.CreateModel(
-            name='Reception',
+            name="Reception",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'reception',
-                'verbose_name_plural': 'receptions',
+                "verbose_name": "reception",
+                "verbose_name_plural": "receptions",
             },
         ),
         migrations.CreateModel(
-            name='RoutingDecision',
+            name="RoutingDecision",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('mode', models.CharField(max_length=16)),
-                ('candidates', models.JSONField(default=list)),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("mode", models.CharField(max_length=16)),
+                ("candidates", models.JSONField(default=list)),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name': 'routing decision',
-                'verbose_name_plural': 'routing decisions',
+                "verbose_name": "routing decision",
+                "verbose_name_plural": "routing decisions",
             },
         ),
         migrations.CreateModel(
-            name='Attachment',
+            name="Attachment",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('media', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='channels_hub.mediafile')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "media",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="channels_hub.mediafile",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.CreateModel(
-            name='Conversation',
+            name="Conversation",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('state', django_fsm.FSMField(choices=[('pending', 'pending'), ('bot', 'bot'), ('queued', 'queued'), ('human_handoff', 'with an agent'), ('closed', 'closed')], default='pending', max_length=50, protected=True, verbose_name='state')),
-                ('is_bot_active', models.GeneratedField(db_persist=True, expression=models.Q(('state', 'bot')), output_field=models.BooleanField())),
-                ('bot_epoch', models.PositiveIntegerField(default=0)),
-                ('fence_seq', models.PositiveIntegerField(default=0)),
-                ('heard_seq', models.PositiveIntegerField(default=0)),
-                ('queue_priority', models.PositiveSmallIntegerField(choices=[(10, 'low'), (50, 'normal'), (80, 'high'), (100, 'urgent')], default=50, verbose_name='priority')),
-                ('queued_at', models.DateTimeField(null=True)),
-                ('waited_seconds', models.FloatField(null=True)),
-                ('assigned_at', models.DateTimeField(null=True)),
-                ('handoff_at', models.DateTimeField(null=True)),
-                ('first_response_at', models.DateTimeField(null=True)),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('close_reason', models.CharField(blank=True, choices=[('agent', 'closed by an agent'), ('bot_done', 'finished by the bot'), ('expired', 'the customer stopped answering the bot'), ('abandoned', 'gave up waiting'), ('spam', 'spam'), ('merged', 'merged'), ('erased', 'erased')], max_length=10)),
-                ('snoozed_until', models.DateTimeField(null=True)),
-                ('seq', models.PositiveIntegerField(default=0)),
-                ('unread', models.PositiveIntegerField(default=0)),
-                ('last_message_at', models.DateTimeField(null=True)),
-                ('last_inbound_at', models.DateTimeField(null=True)),
-                ('last_activity_at', models.DateTimeField(null=True)),
-                ('preview', models.CharField(blank=True, max_length=140)),
-                ('preview_sender', models.CharField(blank=True, max_length=8)),
-                ('extra_data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('assigned_agent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.membership')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='channels_hub.channelaccount')),
-                ('contact', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='conversations', to='contacts.contact')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "state",
+                    django_fsm.FSMField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("bot", "bot"),
+                            ("queued", "queued"),
+                            ("human_handoff", "with an agent"),
+                            ("closed", "closed"),
+                        ],
+                        default="pending",
+                        max_length=50,
+                        protected=True,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "is_bot_active",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Q(("state", "bot")),
+                        output_field=models.BooleanField(),
+                    ),
+                ),
+                ("bot_epoch", models.PositiveIntegerField(default=0)),
+                ("fence_seq", models.PositiveIntegerField(default=0)),
+                ("heard_seq", models.PositiveIntegerField(default=0)),
+                (
+                    "queue_priority",
+                    models.PositiveSmallIntegerField(
+                        choices=[(10, "low"), (50, "normal"), (80, "high"), (100, "urgent")],
+                        default=50,
+                        verbose_name="priority",
+                    ),
+                ),
+                ("queued_at", models.DateTimeField(null=True)),
+                ("waited_seconds", models.FloatField(null=True)),
+                ("assigned_at", models.DateTimeField(null=True)),
+                ("handoff_at", models.DateTimeField(null=True)),
+                ("first_response_at", models.DateTimeField(null=True)),
+                ("closed_at", models.DateTimeField(null=True)),
+                (
+                    "close_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("agent", "closed by an agent"),
+                            ("bot_done", "finished by the bot"),
+                            ("expired", "the customer stopped answering the bot"),
+                            ("abandoned", "gave up waiting"),
+                            ("spam", "spam"),
+                            ("merged", "merged"),
+                            ("erased", "erased"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("snoozed_until", models.DateTimeField(null=True)),
+                ("seq", models.PositiveIntegerField(default=0)),
+                ("unread", models.PositiveIntegerField(default=0)),
+                ("last_message_at", models.DateTimeField(null=True)),
+                ("last_inbound_at", models.DateTimeField(null=True)),
+                ("last_activity_at", models.DateTimeField(null=True)),
+                ("preview", models.CharField(blank=True, max_length=140)),
+                ("preview_sender", models.CharField(blank=True, max_length=8)),
+                ("extra_data", models.JSONField(default=dict)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "assigned_agent",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.membership",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="channels_hub.channelaccount",
+                    ),
+                ),
+                (
+                    "contact",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="conversations",
+                        to="contacts.contact",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'conversation',
-                'verbose_name_plural': 'conversations',
+                "verbose_name": "conversation",
+                "verbose_name_plural": "conversations",
             },
             bases=(django_fsm.ConcurrentTransitionMixin, models.Model),
         ),

@@ -14,6 +14,17 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        KeepInsideTenant("conversation", "flowrun", "message", "attachment", "delivery", "note", "event", "deadline", "routingdecision", "reception"),
+        KeepInsideTenant(
+            "conversation",
+            "flowrun",
+            "message",
+            "attachment",
+            "delivery",
+            "note",
+            "event",
+            "deadline",
+            "routingdecision",
+            "reception",
+        ),
         AppendOnly("conversations_event"),
     ]

@@ -6,133 +6,225 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_tenancy'),
-        ('channels_hub', '0002_tenancy'),
-        ('contacts', '0002_tenancy'),
-        ('conversations', '0003_tenancy'),
-        ('flows', '0002_tenancy'),
-        ('queues', '0003_routing'),
+        ("accounts", "0002_tenancy"),
+        ("channels_hub", "0002_tenancy"),
+        ("contacts", "0002_tenancy"),
+        ("conversations", "0003_tenancy"),
+        ("flows", "0002_tenancy"),
+        ("queues", "0003_routing"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Offer',
+            name="Offer",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('offered_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('outcome', models.CharField(blank=True, choices=[('', 'open'), ('accepted', 'accepted'), ('declined', 'declined'), ('timed_out', 'timed out'), ('withdrawn', 'withdrawn')], max_length=10)),
-                ('answered_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("offered_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "open"),
+                            ("accepted", "accepted"),
+                            ("declined", "declined"),
+                            ("timed_out", "timed out"),
+                            ("withdrawn", "withdrawn"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("answered_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name': 'offer',
-                'verbose_name_plural': 'offers',
+                "verbose_name": "offer",
+                "verbose_name_plural": "offers",
             },
         ),
         migrations.CreateModel(
-            name='Stay',
+            name="Stay",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('entered_at', models.DateTimeField()),
-                ('left_at', models.DateTimeField(null=True)),
-                ('ahead', models.PositiveIntegerField(default=0)),
-                ('left_by', models.CharField(blank=True, max_length=20)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("entered_at", models.DateTimeField()),
+                ("left_at", models.DateTimeField(null=True)),
+                ("ahead", models.PositiveIntegerField(default=0)),
+                ("left_by", models.CharField(blank=True, max_length=20)),
             ],
             options={
-                'verbose_name': 'stay in a queue',
-                'verbose_name_plural': 'stays in queues',
+                "verbose_name": "stay in a queue",
+                "verbose_name_plural": "stays in queues",
             },
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='held_at',
+            model_name="conversation",
+            name="held_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='sla_breached_at',
+            model_name="conversation",
+            name="sla_breached_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='conversation',
-            name='waiting_since',
+            model_name="conversation",
+            name="waiting_since",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='routingdecision',
-            name='queue',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='queues.queue'),
+            model_name="routingdecision",
+            name="queue",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="queues.queue"
+            ),
         ),
         migrations.AddField(
-            model_name='routingdecision',
-            name='unblock',
+            model_name="routingdecision",
+            name="unblock",
             field=models.JSONField(default=list),
         ),
         migrations.AlterField(
-            model_name='conversation',
-            name='close_reason',
-            field=models.CharField(blank=True, choices=[('agent', 'closed by an agent'), ('bot_done', 'finished by the bot'), ('expired', 'the customer stopped answering the bot'), ('abandoned', 'gave up waiting'), ('out_of_hours', 'written outside opening hours'), ('spam', 'spam'), ('merged', 'merged'), ('erased', 'erased')], max_length=16),
+            model_name="conversation",
+            name="close_reason",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("agent", "closed by an agent"),
+                    ("bot_done", "finished by the bot"),
+                    ("expired", "the customer stopped answering the bot"),
+                    ("abandoned", "gave up waiting"),
+                    ("out_of_hours", "written outside opening hours"),
+                    ("spam", "spam"),
+                    ("merged", "merged"),
+                    ("erased", "erased"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AlterField(
-            model_name='deadline',
-            name='kind',
-            field=models.CharField(choices=[('bot_turn', 'the bot answers'), ('bot_timeout', 'the question times out'), ('bot_idle', 'the bot run expires'), ('queue_wait', 'the wait is given up'), ('agent_idle', 'the agent is idle'), ('snooze', 'the snooze ends'), ('attention', 'nobody handles it'), ('offer', 'the offer runs out'), ('route', 'the router looks again'), ('overflow', 'moves on after waiting'), ('sla_wait', 'SLA: wait in the queue'), ('sla_first', 'SLA: first response'), ('sla_next', 'SLA: next response'), ('sla_resolution', 'SLA: resolution')], max_length=16),
+            model_name="deadline",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("bot_turn", "the bot answers"),
+                    ("bot_timeout", "the question times out"),
+                    ("bot_idle", "the bot run expires"),
+                    ("queue_wait", "the wait is given up"),
+                    ("agent_idle", "the agent is idle"),
+                    ("snooze", "the snooze ends"),
+                    ("attention", "nobody handles it"),
+                    ("offer", "the offer runs out"),
+                    ("route", "the router looks again"),
+                    ("overflow", "moves on after waiting"),
+                    ("sla_wait", "SLA: wait in the queue"),
+                    ("sla_first", "SLA: first response"),
+                    ("sla_next", "SLA: next response"),
+                    ("sla_resolution", "SLA: resolution"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(models.F('organization'), models.OrderBy(models.F('queue_priority'), descending=True), models.F('queued_at'), models.F('id'), condition=models.Q(('state', 'queued')), name='waiting_for_router'),
+            model_name="conversation",
+            index=models.Index(
+                models.F("organization"),
+                models.OrderBy(models.F("queue_priority"), descending=True),
+                models.F("queued_at"),
+                models.F("id"),
+                condition=models.Q(("state", "queued")),
+                name="waiting_for_router",
+            ),
         ),
         migrations.AddField(
-            model_name='offer',
-            name='agent',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.membership'),
+            model_name="offer",
+            name="agent",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.membership"
+            ),
         ),
         migrations.AddField(
-            model_name='offer',
-            name='conversation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offers', to='conversations.conversation'),
+            model_name="offer",
+            name="conversation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="offers",
+                to="conversations.conversation",
+            ),
         ),
         migrations.AddField(
-            model_name='offer',
-            name='organization',
-            field=models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization'),
+            model_name="offer",
+            name="organization",
+            field=models.ForeignKey(
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.organization",
+            ),
         ),
         migrations.AddField(
-            model_name='offer',
-            name='queue',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='queues.queue'),
+            model_name="offer",
+            name="queue",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="queues.queue"
+            ),
         ),
         migrations.AddField(
-            model_name='stay',
-            name='conversation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='stays', to='conversations.conversation'),
+            model_name="stay",
+            name="conversation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="stays",
+                to="conversations.conversation",
+            ),
         ),
         migrations.AddField(
-            model_name='stay',
-            name='organization',
-            field=models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization'),
+            model_name="stay",
+            name="organization",
+            field=models.ForeignKey(
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.organization",
+            ),
         ),
         migrations.AddField(
-            model_name='stay',
-            name='queue',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='queues.queue'),
+            model_name="stay",
+            name="queue",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="queues.queue"
+            ),
         ),
         migrations.AddIndex(
-            model_name='offer',
-            index=models.Index(condition=models.Q(('outcome', '')), fields=['agent'], name='open_offers_of_agent'),
+            model_name="offer",
+            index=models.Index(
+                condition=models.Q(("outcome", "")), fields=["agent"], name="open_offers_of_agent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='offer',
-            constraint=models.UniqueConstraint(condition=models.Q(('outcome', '')), fields=('conversation',), name='one_open_offer'),
+            model_name="offer",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("outcome", "")), fields=("conversation",), name="one_open_offer"
+            ),
         ),
         migrations.AddIndex(
-            model_name='stay',
-            index=models.Index(fields=['queue', '-entered_at'], name='stays_of_queue'),
+            model_name="stay",
+            index=models.Index(fields=["queue", "-entered_at"], name="stays_of_queue"),
         ),
         migrations.AddConstraint(
-            model_name='stay',
-            constraint=models.UniqueConstraint(condition=models.Q(('left_at__isnull', True)), fields=('conversation',), name='one_open_stay'),
+            model_name="stay",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("left_at__isnull", True)), fields=("conversation",), name="one_open_stay"
+            ),
         ),
     ]

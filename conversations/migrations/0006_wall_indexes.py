@@ -4,35 +4,56 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_tenancy'),
-        ('channels_hub', '0002_tenancy'),
-        ('contacts', '0002_tenancy'),
-        ('conversations', '0005_routing_tenancy'),
-        ('flows', '0002_tenancy'),
-        ('queues', '0004_routing_tenancy'),
+        ("accounts", "0002_tenancy"),
+        ("channels_hub", "0002_tenancy"),
+        ("contacts", "0002_tenancy"),
+        ("conversations", "0005_routing_tenancy"),
+        ("flows", "0002_tenancy"),
+        ("queues", "0004_routing_tenancy"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'bot', 'human_handoff'])), fields=['organization', 'state', 'assigned_agent', 'queue'], name='in_hand'),
+            model_name="conversation",
+            index=models.Index(
+                condition=models.Q(("state__in", ["pending", "bot", "human_handoff"])),
+                fields=["organization", "state", "assigned_agent", "queue"],
+                name="in_hand",
+            ),
         ),
         migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('sla_breached_at__isnull', False)), fields=['organization', 'sla_breached_at'], name='promises_broken'),
+            model_name="conversation",
+            index=models.Index(
+                condition=models.Q(("sla_breached_at__isnull", False)),
+                fields=["organization", "sla_breached_at"],
+                name="promises_broken",
+            ),
         ),
         migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('sla_breached_at__isnull', False), models.Q(('state', 'closed'), _negated=True)), fields=['organization', 'queue'], name='open_and_late'),
+            model_name="conversation",
+            index=models.Index(
+                condition=models.Q(
+                    ("sla_breached_at__isnull", False), models.Q(("state", "closed"), _negated=True)
+                ),
+                fields=["organization", "queue"],
+                name="open_and_late",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'failed')), fields=['organization', 'settled_at'], name='failed_lately'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("status", "failed")),
+                fields=["organization", "settled_at"],
+                name="failed_lately",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(condition=models.Q(('type', 'attention')), fields=['organization', 'at'], name='calls_for_attention'),
+            model_name="event",
+            index=models.Index(
+                condition=models.Q(("type", "attention")),
+                fields=["organization", "at"],
+                name="calls_for_attention",
+            ),
         ),
     ]

@@ -4,27 +4,38 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_tenancy'),
-        ('channels_hub', '0002_tenancy'),
-        ('contacts', '0002_tenancy'),
-        ('conversations', '0006_wall_indexes'),
-        ('flows', '0002_tenancy'),
-        ('queues', '0004_routing_tenancy'),
+        ("accounts", "0002_tenancy"),
+        ("channels_hub", "0002_tenancy"),
+        ("contacts", "0002_tenancy"),
+        ("conversations", "0006_wall_indexes"),
+        ("flows", "0002_tenancy"),
+        ("queues", "0004_routing_tenancy"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='conversation',
-            index=models.Index(condition=models.Q(('extra_data__has_key', 'overflow_history')), fields=['organization', 'created_at'], name='overflowed'),
+            model_name="conversation",
+            index=models.Index(
+                condition=models.Q(("extra_data__has_key", "overflow_history")),
+                fields=["organization", "created_at"],
+                name="overflowed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='stay',
-            index=models.Index(condition=models.Q(('left_at__isnull', False)), fields=['queue', '-entered_at'], name='stays_that_ended'),
+            model_name="stay",
+            index=models.Index(
+                condition=models.Q(("left_at__isnull", False)),
+                fields=["queue", "-entered_at"],
+                name="stays_that_ended",
+            ),
         ),
         migrations.AddIndex(
-            model_name='stay',
-            index=models.Index(condition=models.Q(('left_at__isnull', True)), fields=['queue', 'entered_at'], name='stays_that_go_on'),
+            model_name="stay",
+            index=models.Index(
+                condition=models.Q(("left_at__isnull", True)),
+                fields=["queue", "entered_at"],
+                name="stays_that_go_on",
+            ),
         ),
     ]

@@ -44,7 +44,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(ConcurrentTransitionMixin, TenantModel):
     """One contact on one channel, from the first message until it is closed."""
 
-    contact = models.ForeignKey(Contact, on_delete=models.PROTECT, related_name="conversations")
+    contact = models.ForeignKey(
+        Contact, on_delete=models.PROTECT, related_name="conversations", db_index=False
+    )
     channel = models.ForeignKey(ChannelAccount, on_delete=models.PROTECT, related_name="+")
     # Where answers go: the last inbound address of this conversation.
     identity = models.ForeignKey(Identity, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -61,7 +63,9 @@ class Conversation(ConcurrentTransitionMixin, TenantModel):
     queue_priority = models.PositiveSmallIntegerField(_("priority"), choices=Priority.choices, default=50)
     queued_at = models.DateTimeField(null=True)
     waited_seconds = models.FloatField(null=True)  # kept when queued_at goes back to null
-    assigned_agent = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+    assigned_agent = models.ForeignKey(
+        Membership, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     assigned_at = models.DateTimeField(null=True)
     handoff_at = models.DateTimeField(null=True)
     first_response_at = models.DateTimeField(null=True)

@@ -20,7 +20,9 @@ class Event(TenantModel):
     """
 
     id = models.BigAutoField(primary_key=True)
-    conversation = models.ForeignKey("conversations.Conversation", models.CASCADE, related_name="events")
+    conversation = models.ForeignKey(
+        "conversations.Conversation", models.CASCADE, related_name="events", db_index=False
+    )
     seq = models.PositiveIntegerField()
     type = models.CharField(max_length=40)
     actor = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
@@ -64,7 +66,9 @@ class Deadline(TenantModel):
         SLA_NEXT = "sla_next", _("SLA: next response")
         SLA_RESOLUTION = "sla_resolution", _("SLA: resolution")
 
-    conversation = models.ForeignKey("conversations.Conversation", models.CASCADE, related_name="deadlines")
+    conversation = models.ForeignKey(
+        "conversations.Conversation", models.CASCADE, related_name="deadlines", db_index=False
+    )
     kind = models.CharField(max_length=16, choices=Kind.choices)
     due_at = models.DateTimeField()
     epoch = models.PositiveIntegerField(default=0)  # the bot_epoch it was armed under

@@ -22,7 +22,7 @@ class Delivery(TenantModel):
         SYSTEM = "system"
         API = "api"
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deliveries")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="deliveries")
     channel = models.ForeignKey(ChannelAccount, on_delete=models.PROTECT, related_name="+")
     seq = models.PositiveIntegerField()  # of the message: the order within the conversation

@@ -18,7 +18,9 @@ from queues.models import Queue
 class RoutingDecision(TenantModel):
     """Why did this agent get it, or why nobody: every candidate with the verdict of every filter."""
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="routing")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="routing", db_index=False
+    )
     # pull, claim, assign, take_over by people; round_robin, load_balance, skills_based by the router
     mode = models.CharField(max_length=16)
     queue = models.ForeignKey(Queue, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -65,7 +67,7 @@ class Stay(TenantModel):
     """One stay in one queue, from entering to leaving: the source of all waiting figures."""
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="stays")
-    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="+")
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="+", db_index=False)
     entered_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
     ahead = models.PositiveIntegerField(default=0)  # how many were before it when it came

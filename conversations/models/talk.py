@@ -48,7 +48,9 @@ class Message(TenantModel):
         AGENT = "agent", _("agent")
         SYSTEM = "system", _("system")
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
     channel = models.ForeignKey(ChannelAccount, on_delete=models.PROTECT, related_name="+")
     seq = models.PositiveIntegerField()
     direction = models.CharField(max_length=3, choices=Direction.choices)
@@ -106,7 +108,9 @@ class Attachment(TenantModel):
 class Note(TenantModel):
     """What colleagues write to each other; the customer never sees it."""
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="notes")
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="notes", db_index=False
+    )
     seq = models.PositiveIntegerField()
     author = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="+")
     text = models.TextField()

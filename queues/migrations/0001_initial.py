@@ -8,139 +8,384 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AgentProfile',
+            name="AgentProfile",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('capacity', models.PositiveSmallIntegerField(default=5, verbose_name='capacity')),
-                ('presence', models.CharField(choices=[('online', 'available'), ('busy', 'busy'), ('away', 'away'), ('offline', 'offline')], default='offline', max_length=10, verbose_name='presence')),
-                ('presence_since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('last_assigned_at', models.DateTimeField(editable=False, null=True)),
-                ('member', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='agent', to='accounts.membership')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("capacity", models.PositiveSmallIntegerField(default=5, verbose_name="capacity")),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("online", "available"),
+                            ("busy", "busy"),
+                            ("away", "away"),
+                            ("offline", "offline"),
+                        ],
+                        default="offline",
+                        max_length=10,
+                        verbose_name="presence",
+                    ),
+                ),
+                (
+                    "presence_since",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("last_assigned_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "member",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="agent",
+                        to="accounts.membership",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'agent',
-                'verbose_name_plural': 'agents',
+                "verbose_name": "agent",
+                "verbose_name_plural": "agents",
             },
         ),
         migrations.CreateModel(
-            name='Calendar',
+            name="Calendar",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('timezone', models.CharField(default='America/Sao_Paulo', max_length=64, verbose_name='time zone')),
-                ('intervals', models.JSONField(default=list, verbose_name='opening hours')),
-                ('closed_dates', models.JSONField(blank=True, default=list, verbose_name='closed dates')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                (
+                    "timezone",
+                    models.CharField(default="America/Sao_Paulo", max_length=64, verbose_name="time zone"),
+                ),
+                ("intervals", models.JSONField(default=list, verbose_name="opening hours")),
+                ("closed_dates", models.JSONField(blank=True, default=list, verbose_name="closed dates")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'calendar',
-                'verbose_name_plural': 'calendars',
+                "verbose_name": "calendar",
+                "verbose_name_plural": "calendars",
             },
         ),
         migrations.CreateModel(
-            name='Department',
+            name="Department",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('slug', models.SlugField(verbose_name='slug')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                ("slug", models.SlugField(verbose_name="slug")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'department',
-                'verbose_name_plural': 'departments',
+                "verbose_name": "department",
+                "verbose_name_plural": "departments",
             },
         ),
         migrations.CreateModel(
-            name='Queue',
+            name="Queue",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('slug', models.SlugField(verbose_name='slug')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('priority', models.PositiveSmallIntegerField(default=50, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(100)], verbose_name='priority')),
-                ('max_queue_size', models.PositiveIntegerField(blank=True, help_text='Empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='places')),
-                ('max_conversations_per_agent', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='conversations per agent')),
-                ('routing_mode', models.CharField(choices=[('round_robin', 'round robin'), ('load_balance', 'load balance'), ('manual', 'manual'), ('skills_based', 'by skills')], default='manual', max_length=16, verbose_name='routing')),
-                ('auto_assign_conversations', models.BooleanField(default=False, verbose_name='assign automatically')),
-                ('sla_minutes', models.PositiveIntegerField(blank=True, null=True, verbose_name='longest wait in minutes')),
-                ('settings', models.JSONField(blank=True, default=dict, verbose_name='who may serve')),
-                ('handoff_notice', models.CharField(blank=True, max_length=500, verbose_name='notice to the customer')),
-                ('agent_idle_minutes', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='agent idle after minutes')),
-                ('agent_idle_action', models.CharField(choices=[('queue', 'back to the queue'), ('bot', 'back to the bot'), ('supervisor', 'tell a supervisor')], default='queue', max_length=10, verbose_name='then')),
-                ('wait_limit_minutes', models.PositiveIntegerField(blank=True, null=True, verbose_name='give up waiting after minutes')),
-                ('revision', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('calendar', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='queues.calendar')),
-                ('department', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='queues', to='queues.department')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('overflow_queue', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='queues.queue', verbose_name='overflow to')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                ("slug", models.SlugField(verbose_name="slug")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        default=50,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                        verbose_name="priority",
+                    ),
+                ),
+                (
+                    "max_queue_size",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Empty: no limit.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="places",
+                    ),
+                ),
+                (
+                    "max_conversations_per_agent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="conversations per agent",
+                    ),
+                ),
+                (
+                    "routing_mode",
+                    models.CharField(
+                        choices=[
+                            ("round_robin", "round robin"),
+                            ("load_balance", "load balance"),
+                            ("manual", "manual"),
+                            ("skills_based", "by skills"),
+                        ],
+                        default="manual",
+                        max_length=16,
+                        verbose_name="routing",
+                    ),
+                ),
+                (
+                    "auto_assign_conversations",
+                    models.BooleanField(default=False, verbose_name="assign automatically"),
+                ),
+                (
+                    "sla_minutes",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="longest wait in minutes"
+                    ),
+                ),
+                ("settings", models.JSONField(blank=True, default=dict, verbose_name="who may serve")),
+                (
+                    "handoff_notice",
+                    models.CharField(blank=True, max_length=500, verbose_name="notice to the customer"),
+                ),
+                (
+                    "agent_idle_minutes",
+                    models.PositiveSmallIntegerField(
+                        blank=True, null=True, verbose_name="agent idle after minutes"
+                    ),
+                ),
+                (
+                    "agent_idle_action",
+                    models.CharField(
+                        choices=[
+                            ("queue", "back to the queue"),
+                            ("bot", "back to the bot"),
+                            ("supervisor", "tell a supervisor"),
+                        ],
+                        default="queue",
+                        max_length=10,
+                        verbose_name="then",
+                    ),
+                ),
+                (
+                    "wait_limit_minutes",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="give up waiting after minutes"
+                    ),
+                ),
+                ("revision", models.PositiveIntegerField(default=1, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "calendar",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="queues.calendar",
+                    ),
+                ),
+                (
+                    "department",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="queues",
+                        to="queues.department",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "overflow_queue",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="queues.queue",
+                        verbose_name="overflow to",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'queue',
-                'verbose_name_plural': 'queues',
+                "verbose_name": "queue",
+                "verbose_name_plural": "queues",
             },
         ),
         migrations.CreateModel(
-            name='Skill',
+            name="Skill",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=60, verbose_name='name')),
-                ('slug', models.SlugField(verbose_name='slug')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=60, verbose_name="name")),
+                ("slug", models.SlugField(verbose_name="slug")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'skill',
-                'verbose_name_plural': 'skills',
+                "verbose_name": "skill",
+                "verbose_name_plural": "skills",
             },
         ),
         migrations.CreateModel(
-            name='AgentSkill',
+            name="AgentSkill",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('level', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(5)], verbose_name='level')),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='skills', to='queues.agentprofile')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('skill', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='queues.skill')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "level",
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(5),
+                        ],
+                        verbose_name="level",
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="skills",
+                        to="queues.agentprofile",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "skill",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="queues.skill"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'skill of an agent',
-                'verbose_name_plural': 'skills of agents',
+                "verbose_name": "skill of an agent",
+                "verbose_name_plural": "skills of agents",
             },
         ),
         migrations.AddConstraint(
-            model_name='department',
-            constraint=models.UniqueConstraint(fields=('organization', 'slug'), name='department_slug'),
+            model_name="department",
+            constraint=models.UniqueConstraint(fields=("organization", "slug"), name="department_slug"),
         ),
         migrations.AddConstraint(
-            model_name='queue',
-            constraint=models.UniqueConstraint(fields=('organization', 'slug'), name='queue_slug'),
+            model_name="queue",
+            constraint=models.UniqueConstraint(fields=("organization", "slug"), name="queue_slug"),
         ),
         migrations.AddConstraint(
-            model_name='queue',
-            constraint=models.CheckConstraint(condition=models.Q(('priority__lte', 100)), name='queue_priority_0_to_100'),
+            model_name="queue",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("priority__lte", 100)), name="queue_priority_0_to_100"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='queue',
-            constraint=models.CheckConstraint(condition=models.Q(('overflow_queue__isnull', True), models.Q(('overflow_queue', models.F('id')), _negated=True), _connector='OR'), name='queue_overflows_elsewhere'),
+            model_name="queue",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("overflow_queue__isnull", True),
+                    models.Q(("overflow_queue", models.F("id")), _negated=True),
+                    _connector="OR",
+                ),
+                name="queue_overflows_elsewhere",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='skill',
-            constraint=models.UniqueConstraint(fields=('organization', 'slug'), name='skill_slug'),
+            model_name="skill",
+            constraint=models.UniqueConstraint(fields=("organization", "slug"), name="skill_slug"),
         ),
         migrations.AddConstraint(
-            model_name='agentskill',
-            constraint=models.UniqueConstraint(fields=('agent', 'skill'), name='one_level_per_skill'),
+            model_name="agentskill",
+            constraint=models.UniqueConstraint(fields=("agent", "skill"), name="one_level_per_skill"),
         ),
     ]

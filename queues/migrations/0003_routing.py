@@ -8,225 +8,592 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_tenancy'),
-        ('queues', '0002_tenancy'),
+        ("accounts", "0002_tenancy"),
+        ("queues", "0002_tenancy"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='agentprofile',
-            name='is_automatic',
+            model_name="agentprofile",
+            name="is_automatic",
             field=models.BooleanField(default=False, editable=False),
         ),
         migrations.AddField(
-            model_name='agentprofile',
-            name='last_input_at',
+            model_name="agentprofile",
+            name="last_input_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='agentprofile',
-            name='last_seen_at',
+            model_name="agentprofile",
+            name="last_seen_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='calendar',
-            name='exceptions',
-            field=models.JSONField(blank=True, default=list, verbose_name='special days'),
+            model_name="calendar",
+            name="exceptions",
+            field=models.JSONField(blank=True, default=list, verbose_name="special days"),
         ),
         migrations.AddField(
-            model_name='calendar',
-            name='holiday_calendar',
-            field=models.CharField(blank=True, max_length=10, verbose_name='public holidays of'),
+            model_name="calendar",
+            name="holiday_calendar",
+            field=models.CharField(blank=True, max_length=10, verbose_name="public holidays of"),
         ),
         migrations.AddField(
-            model_name='queue',
-            name='abandoned_notice',
-            field=models.CharField(blank=True, max_length=500, verbose_name='notice when the wait is given up'),
+            model_name="queue",
+            name="abandoned_notice",
+            field=models.CharField(
+                blank=True, max_length=500, verbose_name="notice when the wait is given up"
+            ),
         ),
         migrations.AddField(
-            model_name='queue',
-            name='closed_action',
-            field=models.CharField(choices=[('wait', 'wait until it opens'), ('overflow', 'go where the overflow rules say'), ('refuse', 'say so and end the conversation')], default='wait', max_length=10, verbose_name='outside opening hours'),
+            model_name="queue",
+            name="closed_action",
+            field=models.CharField(
+                choices=[
+                    ("wait", "wait until it opens"),
+                    ("overflow", "go where the overflow rules say"),
+                    ("refuse", "say so and end the conversation"),
+                ],
+                default="wait",
+                max_length=10,
+                verbose_name="outside opening hours",
+            ),
         ),
         migrations.AddField(
-            model_name='queue',
-            name='closed_notice',
-            field=models.CharField(blank=True, max_length=500, verbose_name='notice outside opening hours'),
+            model_name="queue",
+            name="closed_notice",
+            field=models.CharField(blank=True, max_length=500, verbose_name="notice outside opening hours"),
         ),
         migrations.AddField(
-            model_name='queue',
-            name='offer_seconds',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Empty: conversations are assigned without asking.', null=True, validators=[django.core.validators.MinValueValidator(5), django.core.validators.MaxValueValidator(600)], verbose_name='seconds to accept an offer'),
+            model_name="queue",
+            name="offer_seconds",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="Empty: conversations are assigned without asking.",
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(5),
+                    django.core.validators.MaxValueValidator(600),
+                ],
+                verbose_name="seconds to accept an offer",
+            ),
         ),
         migrations.AddField(
-            model_name='queue',
-            name='sticky_minutes',
-            field=models.PositiveIntegerField(blank=True, help_text='A customer who returns within this time meets the same agent, if available.', null=True, verbose_name='same agent within minutes'),
+            model_name="queue",
+            name="sticky_minutes",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="A customer who returns within this time meets the same agent, if available.",
+                null=True,
+                verbose_name="same agent within minutes",
+            ),
         ),
         migrations.CreateModel(
-            name='BreakReason',
+            name="BreakReason",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=60, verbose_name='name')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=60, verbose_name="name")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'break reason',
-                'verbose_name_plural': 'break reasons',
+                "verbose_name": "break reason",
+                "verbose_name_plural": "break reasons",
             },
         ),
         migrations.AddField(
-            model_name='agentprofile',
-            name='break_reason',
-            field=models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='queues.breakreason'),
+            model_name="agentprofile",
+            name="break_reason",
+            field=models.ForeignKey(
+                blank=True,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="queues.breakreason",
+            ),
         ),
         migrations.CreateModel(
-            name='DeskSettings',
+            name="DeskSettings",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('gone_after_minutes', models.PositiveSmallIntegerField(default=2, validators=[django.core.validators.MinValueValidator(1)], verbose_name='away when no page is open for minutes')),
-                ('away_after_minutes', models.PositiveSmallIntegerField(default=15, validators=[django.core.validators.MinValueValidator(1)], verbose_name='away without any input for minutes')),
-                ('return_after_minutes', models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1)], verbose_name='conversations of a vanished agent go back after minutes')),
-                ('bot_silence_minutes', models.PositiveIntegerField(default=1440, validators=[django.core.validators.MinValueValidator(1)], verbose_name='the bot gives up on a silent customer after minutes')),
-                ('bot_expired_notice', models.CharField(blank=True, max_length=500, verbose_name='notice when the bot gives up')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "gone_after_minutes",
+                    models.PositiveSmallIntegerField(
+                        default=2,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="away when no page is open for minutes",
+                    ),
+                ),
+                (
+                    "away_after_minutes",
+                    models.PositiveSmallIntegerField(
+                        default=15,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="away without any input for minutes",
+                    ),
+                ),
+                (
+                    "return_after_minutes",
+                    models.PositiveSmallIntegerField(
+                        default=10,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="conversations of a vanished agent go back after minutes",
+                    ),
+                ),
+                (
+                    "bot_silence_minutes",
+                    models.PositiveIntegerField(
+                        default=1440,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="the bot gives up on a silent customer after minutes",
+                    ),
+                ),
+                (
+                    "bot_expired_notice",
+                    models.CharField(blank=True, max_length=500, verbose_name="notice when the bot gives up"),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'desk settings',
-                'verbose_name_plural': 'desk settings',
+                "verbose_name": "desk settings",
+                "verbose_name_plural": "desk settings",
             },
         ),
         migrations.CreateModel(
-            name='OverflowRule',
+            name="OverflowRule",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
-                ('condition', models.CharField(choices=[('full', 'the queue is full'), ('waited', 'waited too long'), ('closed', 'outside opening hours'), ('nobody', 'no agent can take it')], max_length=8, verbose_name='when')),
-                ('after_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='after minutes')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('queue', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='overflow_rules', to='queues.queue')),
-                ('target', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='queues.queue', verbose_name='overflow to')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="order")),
+                (
+                    "condition",
+                    models.CharField(
+                        choices=[
+                            ("full", "the queue is full"),
+                            ("waited", "waited too long"),
+                            ("closed", "outside opening hours"),
+                            ("nobody", "no agent can take it"),
+                        ],
+                        max_length=8,
+                        verbose_name="when",
+                    ),
+                ),
+                (
+                    "after_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="after minutes",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="overflow_rules",
+                        to="queues.queue",
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="queues.queue",
+                        verbose_name="overflow to",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'overflow rule',
-                'verbose_name_plural': 'overflow rules',
-                'ordering': ['position', 'id'],
+                "verbose_name": "overflow rule",
+                "verbose_name_plural": "overflow rules",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='PresenceSpan',
+            name="PresenceSpan",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('presence', models.CharField(choices=[('online', 'available'), ('busy', 'busy'), ('away', 'away'), ('offline', 'offline')], max_length=10)),
-                ('is_automatic', models.BooleanField(default=False)),
-                ('began_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='spans', to='queues.agentprofile')),
-                ('break_reason', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='queues.breakreason')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("online", "available"),
+                            ("busy", "busy"),
+                            ("away", "away"),
+                            ("offline", "offline"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("is_automatic", models.BooleanField(default=False)),
+                ("began_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="spans",
+                        to="queues.agentprofile",
+                    ),
+                ),
+                (
+                    "break_reason",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="queues.breakreason",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'presence',
-                'verbose_name_plural': 'presences',
+                "verbose_name": "presence",
+                "verbose_name_plural": "presences",
             },
         ),
         migrations.CreateModel(
-            name='RoutingCall',
+            name="RoutingCall",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('reason', models.CharField(max_length=40)),
-                ('called_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("reason", models.CharField(max_length=40)),
+                ("called_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'call to the router',
-                'verbose_name_plural': 'calls to the router',
+                "verbose_name": "call to the router",
+                "verbose_name_plural": "calls to the router",
             },
         ),
         migrations.CreateModel(
-            name='SlaPolicy',
+            name="SlaPolicy",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('clock', models.CharField(choices=[('business', 'opening hours only'), ('calendar', 'around the clock')], default='business', max_length=8, verbose_name='time counts')),
-                ('wait_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='wait in the queue')),
-                ('first_response_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='first response')),
-                ('next_response_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='next response')),
-                ('resolution_minutes', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='resolution')),
-                ('warn_percent', models.PositiveSmallIntegerField(default=80, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(99)], verbose_name='warn at percent of the time')),
-                ('calendar', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='queues.calendar', verbose_name='calendar')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                (
+                    "clock",
+                    models.CharField(
+                        choices=[("business", "opening hours only"), ("calendar", "around the clock")],
+                        default="business",
+                        max_length=8,
+                        verbose_name="time counts",
+                    ),
+                ),
+                (
+                    "wait_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="wait in the queue",
+                    ),
+                ),
+                (
+                    "first_response_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="first response",
+                    ),
+                ),
+                (
+                    "next_response_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="next response",
+                    ),
+                ),
+                (
+                    "resolution_minutes",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="resolution",
+                    ),
+                ),
+                (
+                    "warn_percent",
+                    models.PositiveSmallIntegerField(
+                        default=80,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(99),
+                        ],
+                        verbose_name="warn at percent of the time",
+                    ),
+                ),
+                (
+                    "calendar",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="queues.calendar",
+                        verbose_name="calendar",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'SLA policy',
-                'verbose_name_plural': 'SLA policies',
+                "verbose_name": "SLA policy",
+                "verbose_name_plural": "SLA policies",
             },
         ),
         migrations.CreateModel(
-            name='SlaEscalation',
+            name="SlaEscalation",
             fields=[
-                ('id', models.UUIDField(default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
-                ('target', models.CharField(blank=True, choices=[('sla_wait', 'wait in the queue'), ('sla_first', 'first response'), ('sla_next', 'next response'), ('sla_resolution', 'resolution')], help_text='Empty: any.', max_length=14, verbose_name='target')),
-                ('stage', models.CharField(choices=[('warning', 'when it is near'), ('breach', 'when it is missed')], default='breach', max_length=8, verbose_name='when')),
-                ('act', models.CharField(choices=[('raise_priority', 'raise the priority'), ('move', 'move to another queue'), ('notify', 'tell a supervisor'), ('reassign', 'give it to another agent')], max_length=14, verbose_name='then')),
-                ('priority', models.PositiveSmallIntegerField(blank=True, choices=[(10, 'low'), (50, 'normal'), (80, 'high'), (100, 'urgent')], null=True, verbose_name='to priority')),
-                ('organization', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('queue', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='queues.queue', verbose_name='to queue')),
-                ('policy', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='escalations', to='queues.slapolicy')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=accounts.ids.new_id, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="order")),
+                (
+                    "target",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("sla_wait", "wait in the queue"),
+                            ("sla_first", "first response"),
+                            ("sla_next", "next response"),
+                            ("sla_resolution", "resolution"),
+                        ],
+                        help_text="Empty: any.",
+                        max_length=14,
+                        verbose_name="target",
+                    ),
+                ),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[("warning", "when it is near"), ("breach", "when it is missed")],
+                        default="breach",
+                        max_length=8,
+                        verbose_name="when",
+                    ),
+                ),
+                (
+                    "act",
+                    models.CharField(
+                        choices=[
+                            ("raise_priority", "raise the priority"),
+                            ("move", "move to another queue"),
+                            ("notify", "tell a supervisor"),
+                            ("reassign", "give it to another agent"),
+                        ],
+                        max_length=14,
+                        verbose_name="then",
+                    ),
+                ),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        choices=[(10, "low"), (50, "normal"), (80, "high"), (100, "urgent")],
+                        null=True,
+                        verbose_name="to priority",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="queues.queue",
+                        verbose_name="to queue",
+                    ),
+                ),
+                (
+                    "policy",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="escalations",
+                        to="queues.slapolicy",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'escalation',
-                'verbose_name_plural': 'escalations',
-                'ordering': ['position', 'id'],
+                "verbose_name": "escalation",
+                "verbose_name_plural": "escalations",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.AddField(
-            model_name='queue',
-            name='sla_policy',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='queues', to='queues.slapolicy', verbose_name='SLA policy'),
+            model_name="queue",
+            name="sla_policy",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="queues",
+                to="queues.slapolicy",
+                verbose_name="SLA policy",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='breakreason',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='break_reason_once'),
+            model_name="breakreason",
+            constraint=models.UniqueConstraint(fields=("organization", "name"), name="break_reason_once"),
         ),
         migrations.AddConstraint(
-            model_name='desksettings',
-            constraint=models.UniqueConstraint(fields=('organization',), name='one_settings_row'),
+            model_name="desksettings",
+            constraint=models.UniqueConstraint(fields=("organization",), name="one_settings_row"),
         ),
         migrations.AddConstraint(
-            model_name='overflowrule',
-            constraint=models.CheckConstraint(condition=models.Q(('queue', models.F('target')), _negated=True), name='rule_leads_elsewhere'),
+            model_name="overflowrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("queue", models.F("target")), _negated=True), name="rule_leads_elsewhere"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='overflowrule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('condition', 'waited'), ('after_minutes__isnull', False)), models.Q(models.Q(('condition', 'waited'), _negated=True), ('after_minutes__isnull', True)), _connector='OR'), name='only_waiting_has_minutes'),
+            model_name="overflowrule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("condition", "waited"), ("after_minutes__isnull", False)),
+                    models.Q(
+                        models.Q(("condition", "waited"), _negated=True), ("after_minutes__isnull", True)
+                    ),
+                    _connector="OR",
+                ),
+                name="only_waiting_has_minutes",
+            ),
         ),
         migrations.AddIndex(
-            model_name='presencespan',
-            index=models.Index(fields=['agent', '-began_at'], name='presence_history'),
+            model_name="presencespan",
+            index=models.Index(fields=["agent", "-began_at"], name="presence_history"),
         ),
         migrations.AddConstraint(
-            model_name='presencespan',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('agent',), name='one_open_presence_span'),
+            model_name="presencespan",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at__isnull", True)),
+                fields=("agent",),
+                name="one_open_presence_span",
+            ),
         ),
         migrations.AddIndex(
-            model_name='routingcall',
-            index=models.Index(fields=['organization'], name='calls_by_organization'),
+            model_name="routingcall",
+            index=models.Index(fields=["organization"], name="calls_by_organization"),
         ),
         migrations.AddConstraint(
-            model_name='slapolicy',
-            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='sla_policy_once'),
+            model_name="slapolicy",
+            constraint=models.UniqueConstraint(fields=("organization", "name"), name="sla_policy_once"),
         ),
         migrations.AddConstraint(
-            model_name='slaescalation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('act', 'raise_priority'), _negated=True), ('priority__isnull', False), _connector='OR'), name='raise_names_priority'),
+            model_name="slaescalation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("act", "raise_priority"), _negated=True),
+                    ("priority__isnull", False),
+                    _connector="OR",
+                ),
+                name="raise_names_priority",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='slaescalation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('act', 'move'), _negated=True), ('queue__isnull', False), _connector='OR'), name='move_names_queue'),
+            model_name="slaescalation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("act", "move"), _negated=True), ("queue__isnull", False), _connector="OR"
+                ),
+                name="move_names_queue",
+            ),
         ),
     ]

@@ -8,7 +8,12 @@ class Migration(migrations.Migration):
 
     operations = [
         KeepInsideTenant(
-            "breakreason", "presencespan", "desksettings", "overflowrule", "slapolicy", "slaescalation",
+            "breakreason",
+            "presencespan",
+            "desksettings",
+            "overflowrule",
+            "slapolicy",
+            "slaescalation",
             "routingcall",
         ),
         KeepLinkInsideTenant("queue", "sla_policy"),

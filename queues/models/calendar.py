@@ -25,6 +25,7 @@ class Calendar(TenantModel):
     # [{"from": "2026-12-24", "to": "2026-12-24", "name": "Eve", "intervals": [{"start", "end"}, ...]}]
     # Hours of their own for single dates; no interval: closed all day.
     exceptions = models.JSONField(_("special days"), default=list, blank=True)
+    revision = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         verbose_name = _("calendar")

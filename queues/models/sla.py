@@ -51,6 +51,7 @@ class SlaPolicy(TenantModel):
         default=80,
         validators=[MinValueValidator(1), MaxValueValidator(99)],
     )
+    revision = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         verbose_name = _("SLA policy")

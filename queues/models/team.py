@@ -36,6 +36,9 @@ class AgentProfile(TenantModel):
 
     member = models.OneToOneField(Membership, on_delete=models.CASCADE, related_name="agent")
     capacity = models.PositiveSmallIntegerField(_("capacity"), default=5)
+    # Who is given less room keeps what they have: what was in order before it was lowered still is.
+    capacity_lowered_at = models.DateTimeField(null=True, editable=False)
+    capacity_before = models.PositiveSmallIntegerField(null=True, editable=False)  # the most it was
     presence = models.CharField(
         _("presence"), max_length=10, choices=Presence.choices, default=Presence.OFFLINE
     )
@@ -46,6 +49,11 @@ class AgentProfile(TenantModel):
     is_automatic = models.BooleanField(default=False, editable=False)  # the desk set this presence
     last_seen_at = models.DateTimeField(null=True, editable=False)  # some page of theirs was open
     last_input_at = models.DateTimeField(null=True, editable=False)  # they typed, clicked or called the API
+    # Since then they leave and pass on what they have, to a colleague or to the queues; null: all is done
+    passes_on_since = models.DateTimeField(null=True, editable=False)
+    passes_on_to = models.ForeignKey(
+        Membership, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     last_assigned_at = models.DateTimeField(null=True, editable=False)  # their turn in the rotation
 
     class Meta:
@@ -57,7 +65,7 @@ class AgentProfile(TenantModel):
 
 
 class AgentSkill(TenantModel):
-    agent = models.ForeignKey(AgentProfile, on_delete=models.CASCADE, related_name="skills")
+    agent = models.ForeignKey(AgentProfile, on_delete=models.CASCADE, related_name="skills", db_index=False)
     skill = models.ForeignKey(Skill, on_delete=models.CASCADE, related_name="+")
     level = models.PositiveSmallIntegerField(
         _("level"), default=1, validators=[MinValueValidator(1), MaxValueValidator(5)]
@@ -90,7 +98,7 @@ class BreakReason(TenantModel):
 class PresenceSpan(TenantModel):
     """One stretch of time in one presence; the open one (no end) equals the profile's."""
 
-    agent = models.ForeignKey(AgentProfile, on_delete=models.CASCADE, related_name="spans")
+    agent = models.ForeignKey(AgentProfile, on_delete=models.CASCADE, related_name="spans", db_index=False)
     presence = models.CharField(max_length=10, choices=AgentProfile.Presence.choices)
     break_reason = models.ForeignKey(BreakReason, null=True, on_delete=models.SET_NULL, related_name="+")
     is_automatic = models.BooleanField(default=False)
@@ -151,4 +159,3 @@ class RoutingCall(TenantModel):
     class Meta:
         verbose_name = _("call to the router")
         verbose_name_plural = _("calls to the router")
-        indexes = [models.Index(fields=["organization"], name="calls_by_organization")]

@@ -58,7 +58,7 @@ function send(one) {
     const said = await answer.json().catch(() => ({}));
     if (said.code === "stale_view") return stale(one, said.missed);
     give(one);
-    tell("toast", { text: said.detail ?? texts.failed, css: "bad" });
+    tell("toast", { text: said.detail ?? $("toasts").dataset.failed, css: "bad" });
   });
   return sending;
 }
@@ -169,7 +169,7 @@ class PtComposer extends HTMLElement {
       this.clear(area);
       const said = await answer.json();
       if (!$(said.id)) { settle(said.id, said.html); $("log").scrollTop = $("log").scrollHeight; }
-    } catch { tell("toast", { text: texts.failed, css: "bad" }); }
+    } catch { tell("toast", { text: $("toasts").dataset.failed, css: "bad" }); }
   }
 
   stale(one, missed = []) {

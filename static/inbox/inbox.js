@@ -1,4 +1,4 @@
-// What the inbox does around the live line: keys, tabs, search, dialogs, toasts, clocks.
+// What the inbox does around the live line: keys, tabs, search, the open conversation, clocks.
 
 const body = document.body;
 const $ = (id) => document.getElementById(id);
@@ -24,25 +24,8 @@ class PtTime extends HTMLElement {
 customElements.define("pt-time", PtTime);
 setInterval(() => { const now = Date.now(); for (const clock of PtTime.all) clock.tick(now); }, 1000);
 
-// ------------------------------------------------------------------ toasts and dialogs
-function toast(text, css = "info") {
-  const node = $("tpl-toast").content.firstElementChild.cloneNode(true);
-  node.firstElementChild.textContent = text;
-  node.classList.add(css);
-  $("toasts").append(node);
-}
-document.addEventListener("pt:toast", ({ detail }) => toast(detail.text, detail.css));
-new MutationObserver((changes) => {
-  for (const change of changes) for (const node of change.addedNodes) if (node.classList?.contains("toast")) setTimeout(() => node.remove(), 8000);
-}).observe($("toasts"), { childList: true });
-for (const node of $("toasts").children) setTimeout(() => node.remove(), 8000);
-
+// ------------------------------------------------------------------ the contact as a drawer
 document.addEventListener("click", (event) => {
-  const closer = event.target.closest("[data-close]");
-  if (closer) {
-    event.preventDefault();
-    (closer.closest(".toast") ?? { remove: () => closer.closest("dialog")?.close() }).remove();
-  }
   if (event.target.closest("#drawer")) drawer();
   else if (body.dataset.panel === "open" && !event.target.closest("#panel")) drawer(false);
 });
@@ -59,6 +42,7 @@ function arrive() {
   const open = $("open");
   if (open === shown) return;
   const first = shown === null;
+  if (shown?.dataset.pk === open.dataset.pk) keepWhy(shown, open);
   shown = open;
   const pk = open.dataset.pk;
   document.querySelector(".app").dataset.view = pk ? "conv" : "list";
@@ -112,21 +96,43 @@ function looked() {
 document.addEventListener("pt:changed", looked);
 document.addEventListener("visibilitychange", looked);
 
+// ------------------------------------------------------------------ why it is here
+/** A panel that is drawn anew keeps what was unfolded; opening it asks for fresh reasons. */
+function keepWhy(old, fresh) {
+  const was = old.querySelector("#why[open]"), is = fresh.querySelector("#why");
+  if (!was || !is) return;
+  is.lastElementChild.replaceChildren(...was.lastElementChild.childNodes);
+  is.open = true;
+}
+document.addEventListener("pt:redrawn", ({ detail }) => keepWhy(detail.old, detail.fresh));
+
+let again = 0;
+function askWhy() {
+  clearTimeout(again);
+  again = 0;
+  if ($("why")?.open && !document.hidden && $("offline").hidden) $("why").dispatchEvent(new Event("pt:ask"));
+}
+document.addEventListener("toggle", ({ target }) => { if (target.id === "why") askWhy(); }, true);
+// Whatever happens at the desk may be the reason; a busy one is asked every other second.
+document.addEventListener("pt:changed", () => { again ||= setTimeout(askWhy, 2000); });
+setInterval(askWhy, 20000); // hours, presences and skills change without a line
+
+// Fresh reasons leave unfolded what was, and the focus where it was.
+let unfolded = [], focused = "";
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  if (detail.ctx.sourceElement.id !== "why") return;
+  unfolded = [...$("why").querySelectorAll(".why-here details[open]")].map((one) => one.id);
+  focused = document.activeElement.closest(".why-here details")?.id ?? "";
+});
+document.addEventListener("htmx:after:swap", ({ detail }) => {
+  if (detail.ctx.sourceElement.id !== "why") return;
+  for (const id of unfolded) $(id)?.setAttribute("open", "");
+  $(focused)?.firstElementChild.focus({ preventScroll: true });
+});
+
 // ------------------------------------------------------------------ htmx
 // Watching the page, not the requests: the element that asked is often gone when its answer stands.
-new MutationObserver(() => { if ($("open") !== shown) { $("dialog").close(); arrive(); } }).observe(document.querySelector(".app"), { childList: true });
-new MutationObserver(() => {
-  if ($("dialog").firstElementChild && !$("dialog").open) $("dialog").showModal();
-}).observe($("dialog"), { childList: true });
-document.addEventListener("close", ({ target }) => { if (target.id === "dialog") target.replaceChildren(); }, true);
-document.addEventListener("htmx:finally:request", () => { if ($("toasts").lastElementChild && $("dialog").open) $("dialog").close(); });
-document.addEventListener("htmx:response:error", ({ detail }) => {
-  const status = detail?.ctx?.response?.status;
-  if (status === 401) tell("logged-out");
-  else if (status === 403) toast(texts.forbidden, "bad");
-  else if (status !== 409) toast(texts.failed, "bad");
-});
-document.addEventListener("htmx:error", () => toast(texts.failed, "bad"));
+new MutationObserver(() => { if ($("open") !== shown) arrive(); }).observe(document.querySelector(".app"), { childList: true });
 document.addEventListener("htmx:after:history:push", ({ detail }) => {
   history.replaceState(history.state, "", `${detail.path.split("?")[0]}?tab=${body.dataset.tab}`);
 });
@@ -135,7 +141,7 @@ document.addEventListener("htmx:after:history:push", ({ detail }) => {
 let asked = 0;
 async function list() {
   const mine = ++asked;
-  const query = new URLSearchParams({ tab: body.dataset.tab, q: body.dataset.q });
+  const query = new URLSearchParams({ tab: body.dataset.tab, q: body.dataset.q, only: body.dataset.only });
   try {
     const answer = await fetch(`${body.dataset.rows}?${query}`, { headers: { "HX-Request": "true" } });
     if (answer.status === 401) return tell("logged-out");
@@ -144,16 +150,17 @@ async function list() {
     window.htmx.process($("list"));
     $(`row-${$("open").dataset.pk}`)?.firstElementChild.setAttribute("aria-current", "true");
     tell("view", { since: answer.headers.get("X-Cursor") });
-  } catch { toast(texts.failed, "bad"); }
+  } catch { tell("toast", { text: $("toasts").dataset.failed, css: "bad" }); }
 }
 document.addEventListener("pt:reload-list", list);
 
-function look(tab, q) {
-  Object.assign(body.dataset, { tab, q });
+function look(tab, q, only = body.dataset.only) {
+  Object.assign(body.dataset, { tab, q, only });
+  if (!only) $("only")?.remove();
   for (const link of document.querySelectorAll(".tabs [data-tab]")) link.toggleAttribute("aria-current", link.dataset.tab === tab);
   document.querySelector(`.tabs [data-tab="${tab}"]`)?.setAttribute("aria-current", "page");
   document.querySelector(".search [name=tab]").value = tab;
-  const query = new URLSearchParams({ tab, ...(q && { q }) });
+  const query = new URLSearchParams({ tab, ...(q && { q }), ...(only && { only }) });
   history.replaceState(history.state, "", `${location.pathname}?${query}`);
   list();
 }
@@ -162,8 +169,9 @@ document.querySelector(".pane .tabs").addEventListener("click", (event) => {
   const link = event.target.closest("[data-tab]");
   if (!link || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  look(link.dataset.tab, body.dataset.q);
+  look(link.dataset.tab, body.dataset.q, "");
 });
+document.querySelector("#only [data-all]")?.addEventListener("click", (event) => { event.preventDefault(); look(body.dataset.tab, body.dataset.q, ""); });
 let typing = 0;
 $("q").addEventListener("input", () => {
   clearTimeout(typing);
@@ -172,6 +180,12 @@ $("q").addEventListener("input", () => {
 $("q").form.addEventListener("submit", (event) => { event.preventDefault(); look(body.dataset.tab, $("q").value.trim()); });
 
 // ------------------------------------------------------------------ keys
+document.querySelector(".skip").addEventListener("click", (event) => {
+  if (!$("b")) return;
+  event.preventDefault();
+  $("b").focus();
+});
+
 function step(by) {
   const links = [...document.querySelectorAll("#list > li[data-pk] > a")];
   const here = links.findIndex((link) => link === document.activeElement || link.hasAttribute("aria-current"));

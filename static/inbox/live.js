@@ -12,7 +12,7 @@ const held = new Map(); // rows that wait until the pointer leaves the list
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent(`pt:${name}`, { detail }));
 const opened = () => $("open")?.dataset.pk ?? "";
 const query = () => new URLSearchParams({
-  since: state.cursor, tab: body.dataset.tab, q: body.dataset.q, open: opened(), lang: body.dataset.lang,
+  since: state.cursor, tab: body.dataset.tab, q: body.dataset.q, only: body.dataset.only, open: opened(), lang: body.dataset.lang,
   presence: $("me-presence")?.dataset.stamp ?? "",
 });
 
@@ -28,6 +28,7 @@ function replace(old, fresh) {
   const inside = active !== body && old.contains(active);
   const focus = inside && (active.id ? `#${CSS.escape(active.id)}` : active.dataset.key ? `[data-key="${active.dataset.key}"]` : active.tagName);
   old.replaceWith(fresh);
+  tell("redrawn", { old, fresh });
   if (focus) (fresh.matches(focus) ? fresh : fresh.querySelector(focus))?.focus({ preventScroll: true });
   window.htmx?.process(fresh);
 }
@@ -225,7 +226,7 @@ function ping() {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) sync(); });
 document.addEventListener("pt:view", ({ detail }) => {
   // The part that was just read is older than what the socket has told: rewind to it.
-  if (state.socket?.readyState === 1) state.socket.send(JSON.stringify({ open: opened(), tab: body.dataset.tab, q: body.dataset.q, since: detail.since }));
+  if (state.socket?.readyState === 1) state.socket.send(JSON.stringify({ open: opened(), tab: body.dataset.tab, q: body.dataset.q, only: body.dataset.only, since: detail.since }));
 });
 document.addEventListener("pt:logged-out", loggedOut);
 window.addEventListener("online", connect);

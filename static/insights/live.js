@@ -72,7 +72,8 @@ function apply(frame) {
     const old = $(op.target);
     if (op.op === "remove") { old?.remove(); continue; }
     const fresh = parse(op.html);
-    if (old) morph(old, fresh);
+    if (old && op.target.startsWith("me-")) { old.replaceWith(fresh); window.htmx?.process(fresh); } // the viewer's own menu is htmx's
+    else if (old) morph(old, fresh);
     else $("columns")?.append(fresh);
     place($(op.target));
   }
@@ -105,7 +106,7 @@ export function release() {
 // ------------------------------------------------------------------ the line
 function connect() {
   if (state.dead) return;
-  const query = new URLSearchParams({ page: body.dataset.page, department: body.dataset.department, lang: body.dataset.lang });
+  const query = new URLSearchParams({ page: body.dataset.page, department: body.dataset.department, lang: body.dataset.lang, presence: $("me-presence")?.dataset.stamp ?? "" });
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const socket = state.socket = new WebSocket(`${scheme}//${location.host}/ws/wall/?${query}`);
   socket.onmessage = (event) => {
@@ -166,26 +167,19 @@ export function show(department) {
 $("filter").addEventListener("change", (event) => show(event.target.value));
 
 // ------------------------------------------------------------------ notes, forms, the dialog
-export function toast(text, css = "info") {
-  if (!text) return;
-  const node = $("tpl-toast").content.firstElementChild.cloneNode(true);
-  node.firstElementChild.textContent = text;
-  node.classList.add(css);
-  $("toasts").append(node);
-  setTimeout(() => node.remove(), 8000);
-}
-for (const node of $("toasts").children) setTimeout(() => node.remove(), 8000);
+export const toast = (text, css = "info") => document.dispatchEvent(new CustomEvent("pt:toast", { detail: { text, css } }));
+const notes = $("toasts").dataset;
 
 export async function send(address, fields) {
   try {
     const answer = await fetch(address, { method: "POST", body: fields, headers: { Accept: "application/json", "X-CSRFToken": body.dataset.csrf } });
     if (answer.status === 401) return loggedOut();
-    if (answer.status === 403) return toast(texts.forbidden, "bad");
-    if (!answer.ok && answer.status !== 409) return toast(texts.failed, "bad");
+    if (answer.status === 403) return toast(notes.forbidden, "bad");
+    if (!answer.ok && answer.status !== 409) return toast(notes.failed, "bad");
     const said = await answer.json();
     if (said.go) return location.assign(said.go);
     toast(said.detail, answer.ok ? said.css : "bad");
-  } catch { toast(texts.failed, "bad"); }
+  } catch { toast(notes.failed, "bad"); }
 }
 
 document.addEventListener("submit", (event) => {
@@ -197,21 +191,16 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("click", async (event) => {
-  const closer = event.target.closest("[data-close]"), opener = event.target.closest("[data-menu]");
-  if (closer) {
-    event.preventDefault();
-    (closer.closest(".toast") ?? { remove: () => closer.closest("dialog")?.close() }).remove();
-  }
+  const opener = event.target.closest("[data-menu]");
   if (!opener || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   try {
     const answer = await fetch(`${opener.href}?fragment=1`);
-    if (!answer.ok) return toast(texts.failed, "bad");
+    if (!answer.ok) return toast(notes.failed, "bad");
     $("dialog").replaceChildren(parse(await answer.text()));
-    $("dialog").showModal();
-  } catch { toast(texts.failed, "bad"); }
+  } catch { toast(notes.failed, "bad"); }
 });
-$("dialog").addEventListener("close", () => $("dialog").replaceChildren());
+document.addEventListener("pt:logged-out", loggedOut);
 
 // Single keys work only outside fields and dialogs.
 export function onKey(key, act) {

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.models import AuditEntry
-from queues.admin_calendar_forms import read_spans, read_special, special_text
+from queues.admin_calendar_forms import Mistyped, read_spans, read_special, special_text
 from queues.models import Calendar, RoutingCall
 from tests.admin.pages import form_data, page, said
 from tests.admin.world import World
@@ -75,7 +75,7 @@ def test_a_special_day_is_a_line(line: str, entry: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("line", ["24/12/2026", "2026-13-01", "2026-12-24x", "2026-12-24 25:00-26:00", "x"])
 def test_a_line_that_is_none(line: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(Mistyped):
         read_special(line)
 
 
@@ -135,6 +135,20 @@ def test_a_mistake_is_named_at_its_field(
 
     assert field in errors(save(lead, calendar, **wrong))
     assert Calendar.objects.filter(pk=calendar.pk).values().get() == before
+
+
+def test_a_page_that_is_older_than_the_calendar_is_refused(lead: Client, calendar: Calendar) -> None:
+    url = page(Calendar, "change", calendar.pk)
+    mine, theirs = form_data(lead.get(url)), form_data(lead.get(url))
+    assert lead.post(url, theirs | {"tue": "09:00-12:00"}).status_code == 302
+    kept = Calendar.objects.get(pk=calendar.pk)
+
+    for _ in range(2):  # what comes back is the same old page: sending it again is no way round
+        late = lead.post(url, mine | {"wed": "09:00-12:00"})
+        assert "Somebody changed this in the meantime" in str(errors(late)["__all__"])
+        mine = form_data(late)
+    now = Calendar.objects.get(pk=calendar.pk)
+    assert (now.intervals, now.revision) == (kept.intervals, calendar.revision + 1)
 
 
 def test_a_new_calendar_has_no_moment_to_test(lead: Client, ours: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import translation
 from django_scopes import scopes_disabled
 
 from queues.admin_sla import in_words, span
@@ -49,6 +50,19 @@ def test_a_step_without_its_aim_is_refused(lead: Client, ours: World, step: Any,
     assert SlaEscalation.objects.count() == 1
 
 
+def test_a_page_that_is_older_than_the_policy_is_refused(lead: Client, ours: World) -> None:
+    """A step counts as a change of its policy."""
+    url = page(SlaPolicy, "change", ours[SlaPolicy].pk)
+    late = form_data(lead.get(url))
+    assert 'name="seen"' in lead.get(url).content.decode()
+    lead.post(url, with_step(late, position=1, stage="breach", act="notify"))
+
+    refused = lead.post(url, late | {"wait_minutes": 5})
+    assert "Somebody changed this in the meantime" in refused.content.decode()
+    policy = SlaPolicy.objects.get(pk=ours[SlaPolicy].pk)
+    assert (policy.wait_minutes, policy.revision) == (None, 2)
+
+
 def test_a_policy_without_any_target_is_refused(lead: Client, ours: World) -> None:
     url = page(SlaPolicy, "change", ours[SlaPolicy].pk)
     data = form_data(lead.get(url)) | {"first_response_minutes": ""}
@@ -67,7 +81,8 @@ def test_a_step_leads_to_no_foreign_queue(lead: Client, ours: World, theirs: Wor
 
 
 def test_a_policy_is_told_in_words(ours: World) -> None:
-    lines = in_words(ours[SlaPolicy])
+    with translation.override("en"):
+        lines = in_words(ours[SlaPolicy])
 
     assert lines[0] == "Promised (opening hours only): first response within 15 min."
     assert lines[1] == "A warning comes at 80 % of each time."

@@ -10,7 +10,7 @@ from django.test import Client
 from accounts.models import AuditEntry, Membership, User
 from contacts.models import Contact
 from conversations.models import Conversation
-from queues.models import AgentProfile, AgentSkill, Calendar, Department, Queue, Skill
+from queues.models import AgentProfile, AgentSkill, Calendar, Department, Queue, RoutingCall, Skill
 from tests.admin.pages import act, form_data, page
 from tests.admin.world import World
 
@@ -44,6 +44,15 @@ def test_a_skill_that_is_gone_leaves_the_queue_editable(lead: Client, ours: Worl
 
     assert save(lead, ours[Queue], name="Renamed", skills=[]).status_code == 302
     assert Queue.objects.get(pk=ours[Queue].pk).name == "Renamed"
+
+
+def test_a_page_that_is_older_than_the_queue_is_refused(lead: Client, ours: World) -> None:
+    url = page(Queue, "change", ours[Queue].pk)
+    late = form_data(lead.get(url))
+    save(lead, ours[Queue], skills=["skill"])
+
+    assert "Somebody changed this" in errors(lead.post(url, late | {"name": "Late"}))
+    assert Queue.objects.get(pk=ours[Queue].pk).skills_required == {"skill": 1}
 
 
 def test_overflow_in_a_circle_is_refused(lead: Client, ours: World) -> None:
@@ -139,6 +148,15 @@ def test_a_supervisor_sets_capacity_presence_and_skills(lead: Client, ours: Worl
     assert (now.capacity, now.presence) == (9, "away")
     assert now.presence_since > agent.presence_since
     assert AgentSkill.objects.get().level == 3
+    assert RoutingCall.objects.filter(reason="agent changed").exists()
+
+
+def test_less_room_is_remembered_as_such(lead: Client, ours: World) -> None:
+    save(lead, ours[AgentProfile], capacity="3")
+
+    now = AgentProfile.objects.get(pk=ours[AgentProfile].pk)
+    assert (now.capacity, now.capacity_before) == (3, ours[AgentProfile].capacity)
+    assert now.capacity_lowered_at is not None
 
 
 def test_a_supervisor_does_not_change_roles(lead: Client, ours: World) -> None:

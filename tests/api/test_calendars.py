@@ -74,7 +74,7 @@ def test_special_days_and_holidays_are_kept(sofia: Membership, by: Calls) -> Non
 def test_what_cannot_be_read_is_refused(
     sofia: Membership, calendar: Calendar, by: Calls, wrong: Any, field: str
 ) -> None:
-    answer = by(sofia).patch(f"calendars/{calendar.pk}", wrong)
+    answer = by(sofia).patch(f"calendars/{calendar.pk}", wrong, If_Match='"1"')
 
     assert answer.status_code == 400, answer.content
     assert field in {name.partition(".")[0] for name in answer.json()["errors"]}
@@ -82,9 +82,36 @@ def test_what_cannot_be_read_is_refused(
 
 
 def test_other_hours_call_the_router(sofia: Membership, calendar: Calendar, by: Calls) -> None:
-    by(sofia).patch(f"calendars/{calendar.pk}", {"closed_dates": ["2026-12-28"]})
+    by(sofia).patch(f"calendars/{calendar.pk}", {"closed_dates": ["2026-12-28"]}, If_Match='"1"')
 
     assert list(RoutingCall.objects.values_list("reason", flat=True)) == ["hours"]
+
+
+def test_a_calendar_changes_only_under_its_etag(sofia: Membership, calendar: Calendar, by: Calls) -> None:
+    path = f"calendars/{calendar.pk}"
+    seen = by(sofia).get(path)
+    assert (seen["ETag"], seen.json()["revision"]) == ('"1"', 1)
+
+    assert by(sofia).patch(path, {"name": "A"}).status_code == 428
+    assert by(sofia).patch(path, {"name": "A"}, If_Match=seen["ETag"])["ETag"] == '"2"'
+    for late in (
+        by(sofia).patch(path, {"name": "B"}, If_Match=seen["ETag"]),
+        by(sofia).delete(path, If_Match=seen["ETag"]),
+    ):
+        assert (late.status_code, late.json()["code"], late.json()["revision"]) == (412, "stale", 2)
+    assert Calendar.objects.get().name == "A"
+    assert by(sofia).delete(path, If_Match='"2"').status_code == 204
+
+
+def test_days_off_out_of_a_file_make_what_was_read_stale(
+    sofia: Membership, calendar: Calendar, by: Calls
+) -> None:
+    assert send(by(sofia), calendar, FILE).status_code == 200
+    late = by(sofia).patch(f"calendars/{calendar.pk}", {"exceptions": []}, If_Match='"1"')
+
+    assert late.status_code == 412
+    assert send(by(sofia), calendar, FILE).status_code == 200  # adds nothing the second time
+    assert Calendar.objects.get().revision == 2
 
 
 # ---------------------------------------------------------------- a moment

@@ -68,6 +68,7 @@ def test_a_calendar_is_checked(sofia: Membership, by: Calls) -> None:
         "closed_dates": ["2026-01-01", "2026-12-25"],
         "holiday_calendar": "",
         "exceptions": [],
+        "revision": 1,
     }
 
 

@@ -50,9 +50,11 @@ def test_a_policy_with_its_steps_is_one_object(
 
 def test_steps_are_replaced_when_given_and_kept_when_not(sofia: Membership, by: Calls, given: Any) -> None:
     pk = by(sofia).post("sla-policies", given).json()["id"]
-    by(sofia).patch(f"sla-policies/{pk}", {"wait_minutes": 20})
+    by(sofia).patch(f"sla-policies/{pk}", {"wait_minutes": 20}, If_Match='"1"')
     assert SlaEscalation.objects.count() == 2
-    changed = by(sofia).patch(f"sla-policies/{pk}", {"escalations": [{"act": "notify"}]}).json()
+    steps = {"escalations": [{"act": "notify"}]}
+    assert by(sofia).patch(f"sla-policies/{pk}", steps, If_Match='"1"').status_code == 412
+    changed = by(sofia).patch(f"sla-policies/{pk}", steps, If_Match='"2"').json()
     assert ([step["act"] for step in changed["escalations"]], changed["wait_minutes"]) == (["notify"], 20)
 
 
@@ -79,9 +81,9 @@ def test_a_policy_that_makes_no_sense_is_refused(
 def test_a_policy_in_use_is_not_deleted(sofia: Membership, by: Calls, given: Any, support: Queue) -> None:
     pk = by(sofia).post("sla-policies", given).json()["id"]
     Queue.objects.update(sla_policy=pk)
-    assert by(sofia).delete(f"sla-policies/{pk}").status_code == 409
+    assert by(sofia).delete(f"sla-policies/{pk}", If_Match="*").status_code == 409
     Queue.objects.update(sla_policy=None)
-    assert by(sofia).delete(f"sla-policies/{pk}").status_code == 204
+    assert by(sofia).delete(f"sla-policies/{pk}", If_Match="*").status_code == 204
 
 
 def test_a_conversation_says_what_was_promised(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from conversations import handoff
+from conversations import attendance, handoff
 from conversations.models import Conversation
 from queues.models import AgentProfile, BreakReason
 
@@ -126,3 +126,53 @@ def test_typing_alone_brings_back_who_was_set_away(live_site, browser_page, ente
     page.wait_for_selector("#me-dot .at-online", timeout=60_000)
 
     assert profile(ana).is_automatic is False
+
+
+@pytest.mark.parametrize("path", ["/queues/", "/wall/", "/preferences/"])
+def test_the_menu_works_on_every_page_with_the_rail(live_site, browser_page, enter, ana, lunch, path):
+    page = browser_page
+    enter(page, ana, path)
+    page.wait_for_selector("#me-dot .at-online")
+    choose(page, "Lunch")
+    page.wait_for_selector("#me-dot .at-away")
+
+    assert page.url.endswith(path)
+    assert profile(ana).break_reason == lunch
+
+
+def test_on_the_board_who_goes_offline_is_asked_and_a_change_from_elsewhere_shows(
+    live_site, browser_page, enter, ana, make_conversation
+):
+    page = browser_page
+    make_conversation("human_handoff", agent=ana)
+    enter(page, ana, "/queues/")
+    page.wait_for_selector("#me-dot .at-online")
+    attendance.set_presence(ana, "busy")
+    page.wait_for_selector("#me-dot .at-busy")
+    choose(page, "Offline")
+    page.wait_for_selector("dialog[open] #leave-title")
+    page.click("dialog .btn.p")
+    page.wait_for_selector("#me-dot .at-offline")
+
+    assert page.locator("dialog[open]").count() == 0
+    assert page.url.endswith("/queues/")
+
+
+def test_a_note_closes_no_dialog_but_its_own_success_does(
+    live_site, browser_page, enter, ana, support, make_conversation
+):
+    page, conversation = browser_page, make_conversation("human_handoff", agent=ana)
+    enter(page, ana, f"/inbox/{conversation.pk}/")
+    page.click("#head [data-key=t]")
+    page.wait_for_selector("dialog[open] [name=to]")
+    page.fill("dialog [name=note]", "sobre a troca")
+    page.evaluate("document.dispatchEvent(new CustomEvent('pt:toast', {detail: {text: 'Outra coisa'}}))")
+    page.evaluate("htmx.ajax('GET', location.pathname, {target: '#open', swap: 'outerHTML'})")
+    page.wait_for_selector(".toast:has-text('Outra coisa')")
+    page.wait_for_load_state("networkidle")
+    assert page.input_value("dialog[open] [name=note]") == "sobre a troca"
+    assert page.locator("#toasts:popover-open").count() == 1  # above the dialog, not below it
+
+    page.locator("dialog [name=to]").first.check()
+    page.click("dialog .btn.p")
+    page.wait_for_selector("dialog[open]", state="detached")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
@@ -328,10 +329,113 @@ def test_a_return_that_comes_too_late_changes_nothing(ana, bia, talk) -> None:
     handoff.transfer(conversation.pk, actor=ana, agent_id=bia.pk)
     due = list(conversation.deadlines.values_list("kind", "due_at"))
 
+    guard = attendance._still_of(ana.pk)
     with pytest.raises(attendance.NotTheirs):
-        attendance._give_back(conversation.pk, ana.pk, actor=None, cause="agent vanished")
+        attendance._give_back(conversation.pk, guard=guard, actor=None, cause="agent vanished")
     assert now_of(conversation) == ("human_handoff", bia.pk)
     assert list(conversation.deadlines.values_list("kind", "due_at")) == due
+
+
+# ---------------------------------------------------------------- cut short
+@pytest.fixture
+def dies_after(monkeypatch) -> Callable[..., None]:
+    """Somebody leaves; the process dies when so many of their conversations are passed on."""
+    real = attendance._pass_on
+
+    def leave(n: int, member: Membership, **choice: Any) -> None:
+        def dies(pks: Any, **how: Any) -> Any:
+            real(pks[:n], **how)
+            raise SystemExit
+
+        monkeypatch.setattr(attendance, "_pass_on", dies)
+        with pytest.raises(SystemExit):
+            attendance.set_presence(member, "offline", **choice)
+        monkeypatch.setattr(attendance, "_pass_on", real)
+
+    return leave
+
+
+@pytest.fixture
+def cut_short(ana, talk, dies_after) -> list[Conversation]:
+    """Of Ana's three only the first went back to the queue."""
+    talks = [talk(ana) for _ in range(3)]
+    dies_after(1, ana, conversations="queue")
+    return talks
+
+
+def a_minute_later() -> None:
+    earlier = timedelta(minutes=1, seconds=1)
+    AgentProfile.objects.update(passes_on_since=F("passes_on_since") - earlier)
+    Conversation.objects.update(assigned_at=F("assigned_at") - earlier)
+
+
+def test_the_sweep_finishes_what_was_cut_short(ana, cut_short) -> None:
+    assert sweep() == 0  # whoever began it may still be at it
+    assert attendance.in_hand(ana.pk).count() == 2
+    a_minute_later()
+
+    assert (sweep(), sweep()) == (2, 0)
+    assert {now_of(c) for c in cut_short} == {("queued", None)}
+    assert {cause for c in cut_short for cause, _actor in moves(c, "requeue")} == {"agent left"}
+    assert profile(ana).passes_on_since is None
+
+
+def test_the_sweep_gives_them_to_the_colleague_that_was_chosen(ana, bia, talk, dies_after) -> None:
+    conversation = talk(ana)
+    dies_after(0, ana, conversations="colleague", to=bia.pk)
+    a_minute_later()
+    sweep()
+
+    assert now_of(conversation) == ("human_handoff", bia.pk)
+    assert (profile(ana).passes_on_since, profile(ana).passes_on_to) == (None, None)
+
+
+@pytest.mark.parametrize("choice", [("online", "keep"), ("away", "keep")])
+def test_a_later_choice_is_the_one_that_counts(ana, cut_short, choice) -> None:
+    attendance.set_presence(ana, choice[0], conversations=choice[1])
+    a_minute_later()
+
+    assert sweep() == 0
+    assert attendance.in_hand(ana.pk).count() == 2
+
+
+def test_who_is_back_meanwhile_keeps_the_rest(ana, talk, monkeypatch) -> None:
+    talks, real = [talk(ana) for _ in range(3)], attendance._give_back
+
+    def comes_back(pk: Any, **choice: Any) -> None:
+        real(pk, **choice)
+        attendance.set_presence(ana, "online")
+
+    monkeypatch.setattr(attendance, "_give_back", comes_back)
+    done = attendance.set_presence(ana, "offline", conversations="queue")
+
+    assert len(done.queued) == 1
+    assert attendance.in_hand(ana.pk).count() == len(talks) - 1
+
+
+def test_what_is_given_to_who_left_stays_there(ana, cut_short, make_conversation) -> None:
+    a_minute_later()
+    later = make_conversation("human_handoff", agent=ana)
+
+    assert sweep() == 2
+    assert now_of(later) == ("human_handoff", ana.pk)
+
+
+def test_one_that_cannot_be_moved_holds_up_no_other(ana, cut_short, monkeypatch, caplog) -> None:
+    one, _two = attendance.in_hand(ana.pk).values_list("pk", flat=True)
+    real = attendance.check_and_apply_overflow
+
+    def fails(queue_id: Any, *, besides: Any, **kwargs: Any) -> Any:
+        if besides == one:
+            raise ValueError("Maria da Silva")
+        return real(queue_id, besides=besides, **kwargs)
+
+    a_minute_later()
+    with monkeypatch.context() as patched:
+        patched.setattr(attendance, "check_and_apply_overflow", fails)
+        assert sweep() == 1
+    assert str(one) in caplog.text
+    assert sweep() == 1  # and it is tried again
 
 
 def test_other_desks_have_their_own_agents(ana, rival, rival_agent) -> None:

@@ -15,6 +15,7 @@ from contacts.models import Contact
 from conversations import handoff, intake
 from conversations.models import Conversation, Event, Message
 from tests import twilio
+from tests.conftest import another_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -208,3 +209,41 @@ def test_a_webhook_costs_one_statement(
     twilio.post(twilio_channel, twilio.form("um"))
     with django_assert_num_queries(1):
         twilio.post(twilio_channel, twilio.form("dois"))
+
+
+def test_what_was_closed_between_look_up_and_lock_gets_a_new_conversation(
+    twilio_channel: ChannelAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twilio.post(twilio_channel, twilio.form("um"))
+    intake.drain()
+    closed = Conversation.objects.get()
+    handoff.close(closed.pk, actor=None)
+    found = iter([closed.pk])
+    truly = intake.open_conversation
+    monkeypatch.setattr(intake, "open_conversation", lambda *a, **k: next(found, None) or truly(*a, **k))
+    twilio.post(twilio_channel, twilio.form("dois"))
+    intake.drain()
+    assert Conversation.objects.open().get().messages.get().text == "dois"
+    assert not InboundEvent.objects.exclude(state="done").exists()
+    assert closed.messages.count() == 1
+
+
+def test_the_channels_last_sign_is_kept_to_the_minute_and_never_waited_for(
+    twilio_channel: ChannelAccount,
+) -> None:
+    heard = ChannelAccount.objects.filter(pk=twilio_channel.pk).values_list("last_inbound_at", flat=True)
+    twilio.post(twilio_channel, twilio.form("um"))
+    intake.drain()
+    first = heard.get()
+    twilio.post(twilio_channel, twilio.form("dois"))
+    intake.drain()
+    assert heard.get() == first
+    ChannelAccount.objects.update(last_inbound_at=first - timedelta(minutes=2))
+    with another_session() as other:
+        other.execute("SELECT 1 FROM channels_hub_channelaccount FOR NO KEY UPDATE")
+        twilio.post(twilio_channel, twilio.form("três"))
+        intake.drain()
+        assert Message.objects.count() == 3
+    twilio.post(twilio_channel, twilio.form("quatro"))
+    intake.drain()
+    assert heard.get() > first

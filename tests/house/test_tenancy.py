@@ -91,3 +91,20 @@ def test_tables_point_at_no_tenant_row_but_by_declared_keys() -> None:
     declared = {(m._meta.db_table, str(f.column)) for m in MODELS for f in tenant_links(m)}
     found = [f"{table}.{column}" for table, column, _ in composite_keys() if (table, column) not in declared]
     assert not found, said("Declare the foreign key in the model, or drop the constraint.", found)
+
+
+# An index on one column says nothing that a wider one beginning with it does not, and each write pays for it.
+COVERED = """
+SELECT pg_get_indexdef(narrow.indexrelid) FROM pg_index narrow JOIN pg_class c ON c.oid = narrow.indrelid
+WHERE c.relname = ANY(%s) AND narrow.indnkeyatts = 1 AND narrow.indpred IS NULL AND NOT narrow.indisunique
+AND EXISTS (SELECT 1 FROM pg_index wide WHERE wide.indrelid = narrow.indrelid AND wide.indpred IS NULL
+            AND wide.indnkeyatts > 1 AND wide.indkey[0] = narrow.indkey[0])
+"""
+
+
+@pytest.mark.django_db
+def test_no_index_is_covered_by_another() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(COVERED, [[m._meta.db_table for m in MODELS]])
+        found = [row[0] for row in cursor.fetchall()]
+    assert not found, said("Give the foreign key db_index=False.", found)

@@ -67,17 +67,14 @@ def write_in() -> Callable[..., Message]:
 
 
 def settled(seconds: float = 60) -> None:
-    """Wait until no transaction of the whole server is older than this moment.
-
-    Other databases of the server count too: a test of theirs may hold a transaction open meanwhile.
-    """
+    """Wait until no transaction of this database is older than this moment."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         now = cursor.fetchone()[0]
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+            cursor.execute("SELECT conversations_settled_xid()::text::bigint")
             if cursor.fetchone()[0] > now:
                 return
             time.sleep(0.02)
-    raise AssertionError("some transaction on this server stays open")
+    raise AssertionError("some transaction of this database stays open")

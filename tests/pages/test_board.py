@@ -14,7 +14,7 @@ from django_scopes import scope
 from accounts.roles import Role
 from conversations import handoff
 from conversations.models import Conversation, Event, Offer, State
-from insights import board, reads, snapshot
+from insights import actions, board, reads, snapshot
 from insights.floor import Look
 from queues.models import AgentProfile, Calendar, Queue
 from tests.conftest import new_member
@@ -259,6 +259,24 @@ def test_close_from_the_board(act, sofia, support, make_conversation):
 
     assert act(sofia, conversation, "close")[1]["detail"] == "Closed."
     assert now_in(conversation).state == State.CLOSED
+
+
+@pytest.mark.parametrize("what", ["close", "priority"])
+def test_what_is_taken_while_a_click_is_on_its_way_stays_with_its_agent(
+    act, sofia, ana, support, make_conversation, monkeypatch, what
+):
+    conversation, real = make_conversation("queued", queue=support), actions.find
+
+    def slow(member: Any, pk: Any) -> Conversation:
+        seen = real(member, pk)
+        handoff.claim(pk, agent_id=ana.pk)
+        return seen
+
+    monkeypatch.setattr(actions, "find", slow)
+    status, said = act(sofia, conversation, what, priority="100")
+
+    assert (status, said["detail"]) == (409, "It is not waiting any more: somebody was faster.")
+    assert (now_in(conversation).state, now_in(conversation).assigned_agent) == (State.HUMAN_HANDOFF, ana)
 
 
 @pytest.mark.parametrize("what", ["move", "priority", "assign", "close"])

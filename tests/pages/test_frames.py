@@ -15,6 +15,7 @@ from conversations import frames, handoff, outbox
 from conversations.models import Event
 from conversations.moves import writing
 from conversations.pages import View
+from tests.conftest import another_session
 from tests.pages.conftest import settled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,6 +174,19 @@ def test_what_commits_late_is_not_lost(ana, make_conversation, write_in):
     assert "demorado" not in str(first)
     assert "demorado" in str(first) + str(second)
     assert "rápido" in str(first) + str(second)
+
+
+def test_a_long_transaction_of_another_database_holds_nothing_back(ana, make_conversation, write_in):
+    """One server may keep several databases; their transactions can't write into our ledger."""
+    conversation = make_conversation("human_handoff", agent=ana)
+    cursor = here()
+    with another_session("postgres") as elsewhere:
+        elsewhere.execute("SELECT pg_current_xact_id()")
+        write_in(conversation, "na hora")
+        with connection.cursor() as server:
+            server.execute("SELECT pg_snapshot_xmin(pg_current_snapshot()) < conversations_settled_xid()")
+            assert server.fetchone() == (True,)
+        assert "na hora" in str(frames.frames_since(ana, cursor, MINE))
 
 
 @pytest.mark.race

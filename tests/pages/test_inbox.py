@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.files.base import ContentFile
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.roles import Role
 from channels_hub.models import MediaFile
@@ -113,10 +114,60 @@ def test_a_thread_costs_the_same_for_few_and_many_messages(
         write_in(conversation, f"m{n}")
     client = log_in(ana)
     url = reverse("inbox-thread", args=[conversation.pk])
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(15):
         client.get(url)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(10):
         client.get(url, headers={**HTMX, "HX-Target": "div#open"})
+
+
+def test_files_of_a_thread_cost_one_query(
+    log_in, acme, ana, make_conversation, write_in, django_assert_max_num_queries
+):
+    conversation = make_conversation("human_handoff", agent=ana)
+    for n in range(4):
+        message = write_in(conversation, f"m{n}", kind="image")
+        media = MediaFile.objects.create(
+            organization=acme, account=conversation.channel, kind="image", filename=f"{n}.png"
+        )
+        Attachment.objects.create(organization=acme, message=message, media=media)
+    client = log_in(ana)
+    with django_assert_max_num_queries(16):
+        client.get(reverse("inbox-thread", args=[conversation.pk]))
+
+
+# ---------------------------------------------------------------- narrowed to what an alert is about
+def listed_pks(client, query: str) -> set[str]:
+    return set(re.findall(r'<li id="row-([-0-9a-f]{36})"', text(client.get(f"/inbox/?{query}"))))
+
+
+def test_a_list_is_narrowed_to_a_queue_an_agent_or_an_alert(
+    log_in, sofia, ana, support, make_queue, make_conversation
+):
+    here, there = (make_conversation("queued", queue=q) for q in (support, make_queue("geral")))
+    taken, lost = make_conversation("human_handoff", agent=ana), make_conversation("pending")
+    Conversation.objects.filter(pk=here.pk).update(sla_breached_at=timezone.now())
+    with writing(there.pk) as calls:
+        calls.log("attention", {"why": "waiting too long"})
+    client = log_in(sofia)
+
+    for query, found in (
+        (f"tab=queue&only=queue:{support.pk}", here),
+        (f"tab=all&only=agent:{ana.pk}", taken),
+        ("tab=all&only=late", here),
+        (f"tab=all&only=late:{support.department.slug}", here),
+        ("tab=all&only=attention", there),
+        ("tab=all&only=unhandled", lost),
+    ):
+        assert listed_pks(client, query) == {str(found.pk)}, query
+    assert listed_pks(client, "tab=all&only=late:other") == set()
+    assert len(listed_pks(client, "tab=all&only=queue:%27")) == 4  # not ours: not narrowed
+
+
+def test_a_narrowed_list_says_to_what_and_names_nobody_of_others(log_in, sofia, support, rival_agent):
+    client = log_in(sofia)
+
+    assert "Suporte</span>" in text(client.get(f"/inbox/?tab=all&only=queue:{support.pk}"))
+    assert "Rita" not in text(client.get(f"/inbox/?tab=all&only=agent:{rival_agent.pk}"))
 
 
 # ---------------------------------------------------------------- the list

@@ -7,7 +7,6 @@ import threading
 import pytest
 import redis
 from django.test import Client
-from django.utils import translation
 
 from accounts import throttle
 from tests.conftest import PASSWORD
@@ -133,7 +132,6 @@ def test_the_log_in_speaks_three_languages(client, language, word):
     client.cookies["django_language"] = language
 
     assert word in client.get("/login/").content.decode()
-    translation.activate("pt-br")
 
 
 def test_a_missing_page_has_our_look_and_a_number_to_quote(client, ana):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -179,9 +180,9 @@ def test_a_frame_brings_the_card_reads_it_aloud_and_takes_it_away(ana, offers, m
     assert len(said) == 1
     assert re.fullmatch(r"Offered to you: Mariana, queue Plantao\. \d+ seconds to accept\.", said[0])
 
-    declined = lambda: router.decline(conversation.pk, agent=ana)  # noqa: E731
-    closed = lambda: handoff.close(conversation.pk, actor=None)  # noqa: E731
-    for end in (run_out, declined, closed):
+    decline = partial(router.decline, conversation.pk, agent=ana)
+    close = partial(handoff.close, conversation.pk, actor=None)
+    for end in (run_out, decline, close):
         Offer.objects.update(outcome="", answered_at=None, expires_at=timezone.now() + timedelta(minutes=1))
         cursor = here()
         end()

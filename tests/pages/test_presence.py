@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from conversations import attendance, frames, handoff, signs, sockets
-from conversations.models import Conversation
+from conversations.models import Conversation, Offer
 from queues.models import AgentProfile, BreakReason
 from tests.pages.test_socket import heard, open_socket
 
@@ -302,3 +302,37 @@ def test_a_page_without_a_socket_fetches_it(log_in, ana) -> None:
     frame = client.get("/live/sync", {"since": cursor, "presence": "1"}).json()
 
     assert [op["target"] for op in frame["ops"]] == ["me-dot", "me-presence", "me-told"]
+
+
+# ---------------------------------------------------------------- on every page with the rail
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/inbox/", "/queues/", "/wall/", "/preferences/", "/simulator/"])
+def test_every_page_with_the_rail_offers_the_presences(log_in, ana, lunch, phone_channel, path) -> None:
+    attendance.set_presence(ana, "busy")
+    page = text(log_in(ana).get(path))
+
+    assert page.count('role="menuitemradio"') == 4
+    assert 'at-busy"' in page.split('id="me-dot"')[1].split("</button>")[0]
+    assert page.count('id="dialog"') == page.count('id="toasts"') == page.count("inbox/presence.js") == 1
+
+
+@pytest.mark.django_db
+def test_who_is_no_agent_is_offered_none(log_in, vic) -> None:
+    assert 'role="menuitemradio"' not in text(log_in(vic).get("/wall/"))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("outcomes", "said"), [("tt", "offered to you pass"), ("ta", "no activity")])
+def test_who_let_offers_pass_is_told_so(log_in, ana, support, make_conversation, outcomes, said) -> None:
+    attendance.set_presence(ana, "busy")
+    attendance.set_presence(ana, "online")
+    for n, letter in enumerate(outcomes):
+        at = timezone.now() + timedelta(milliseconds=n)
+        Offer.objects.create(
+            organization=ana.organization, conversation=make_conversation("queued", queue=support), agent=ana,
+            queue=support, offered_at=at, expires_at=at, answered_at=at,
+            outcome={"t": Offer.Outcome.TIMED_OUT, "a": Offer.Outcome.ACCEPTED}[letter],
+        )  # fmt: skip
+    attendance.set_away(ana)
+
+    assert said in text(log_in(ana).get("/queues/")).split('id="me-told"')[1].split("</form>")[0]

@@ -267,6 +267,17 @@ def test_a_conversation_taken_since_calls_no_more(sofia, ana, support, make_conv
     assert alerts(sofia) == []
 
 
+def test_each_alert_leads_to_what_it_counts(log_in, sofia, support, make_conversation):
+    here, lost = make_conversation("queued", queue=support), make_conversation("pending")
+    AgentProfile.objects.update(presence="offline")
+    client, urls = log_in(sofia), [alert.url for alert in shown(sofia)["alerts"]["alerts"]]
+
+    for url, found, other in ((urls[0], lost, here), (urls[1], here, lost)):
+        page = client.get(url).content.decode()
+        assert f'id="row-{found.pk}"' in page
+        assert f'id="row-{other.pk}"' not in page
+
+
 # ---------------------------------------------------------------- who
 @pytest.mark.parametrize("role", list(Role))
 def test_every_role_sees_the_wall_and_only_staff_the_outbox(log_in, acme, support, role):

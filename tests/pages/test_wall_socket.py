@@ -17,7 +17,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError
 from django.urls import path
 
-from conversations import handoff, sockets
+from conversations import attendance, frames, handoff, sockets
 from insights import consumers, snapshot
 from queues.models import AgentProfile, Department, Queue
 from tests.pages.test_socket import closed_with, cookie_of, next_frame
@@ -95,6 +95,18 @@ async def test_a_change_of_presence_needs_no_bell(open_socket, sofia, ana, suppo
     _frame, took = await heard(socket, "at-busy")
 
     assert took < SOON
+
+
+async def test_the_viewers_own_menu_follows_a_change_from_elsewhere(open_socket, ana, bia, support):
+    stamps = await sync_to_async(frames.presence_stamps)([ana.pk, bia.pk])
+    hers, others = [await open_socket(m, page="board", presence=stamps[m.pk]) for m in (ana, bia)]
+    await next_frame(others)
+    await sync_to_async(attendance.set_presence)(ana, "busy")
+
+    frame, _took = await heard(hers, "me-presence")
+    assert {"me-dot", "me-presence", "me-told"} <= {op["target"] for op in frame["ops"]}
+    frame, _took = await heard(others, "at-busy")
+    assert "me-presence" not in {op["target"] for op in frame["ops"]}
 
 
 async def test_a_quiet_desk_says_that_it_still_stands_so(open_socket, sofia, support, monkeypatch):

@@ -247,6 +247,8 @@ def test_a_midnight_that_does_not_exist() -> None:
         ({"exceptions": [special("2026-12-24", ("9", "10"))]}, "Special day 1"),
         ({"exceptions": [{"from": "2026-12-24", "name": 5}]}, "Special day 1"),
         ({"exceptions": [special("2026-01-01", to="2026-12-31")] * 12}, "4000"),
+        ({"intervals": [{"weekday": "mon", "start": "09:00", "end": "18:00"}] * 49}, "more than 48"),
+        ({"exceptions": [special("2026-01-01", *[("09:00", "10:00")] * 49)]}, "more than 48"),
         ({"exceptions": "x"}, "lists"),
     ],
 )

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from accounts.models import Membership
 from conversations import attendance, handoff, router
+from conversations.invariants import findings
 from conversations.models import Conversation
+from queues import services
 from queues.models import AgentProfile, PresenceSpan, Queue
 from tests.conftest import new_member
 
@@ -73,6 +75,36 @@ def test_8_sweeps_bring_a_vanished_agents_conversations_back_once(
     back = Conversation.objects.filter(state="queued")
     assert back.count() == 8
     assert all(c.events.filter(type="requeue").count() == 1 for c in back)
+
+
+def test_8_sweeps_finish_once_what_a_dead_process_left(race: Race, agents: Any, talks: Any) -> None:
+    AgentProfile.objects.filter(member__in=agents[:2]).update(
+        presence="offline", passes_on_since=timezone.now() - timedelta(minutes=2)
+    )
+    Conversation.objects.update(assigned_at=timezone.now() - timedelta(minutes=3))
+    results = race(8, lambda n: attendance.sweep())
+
+    assert sum(results) == 8
+    back = Conversation.objects.filter(state="queued")
+    assert {c.events.filter(type="requeue").count() for c in back} == {1}
+    assert not AgentProfile.objects.exclude(passes_on_since=None).exists()
+
+
+def test_less_room_and_claims_at_once_leave_nobody_above_it(
+    race: Race, agents: Any, make_conversation: Any, support: Queue
+) -> None:
+    """Who claims before the change keeps it; who comes after is told no. The judge agrees."""
+    ids = [make_conversation("queued", queue=support).pk for _ in range(24)]
+    services.shape_agent(agents[0], capacity=12)
+
+    def act(n: int) -> Any:
+        if n == 12:
+            return services.shape_agent(agents[0], capacity=4)
+        return handoff.claim(ids[n if n < 12 else n - 1], agent_id=agents[0].pk)
+
+    race(25, act)
+    assert 4 <= attendance.in_hand(agents[0].pk).count() <= 12
+    assert [finding.invariant.name for finding in findings()] == []
 
 
 def test_leaving_sweeping_claiming_and_pulling_at_once(race: Race, agents: Any, talks: Any) -> None:

@@ -14,8 +14,8 @@ from django_fsm import TransitionNotAllowed
 from accounts.models import Organization
 from conversations import capacity, handoff, resting, router
 from conversations.models import Conversation, Offer, RoutingDecision, State, Stay
-from queues.models import AgentProfile, Queue
-from tests.conftest import new_member
+from queues.models import AgentProfile, Queue, RoutingCall
+from tests.conftest import another_session, new_member
 
 pytestmark = [pytest.mark.race, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 Race = Callable[..., list[Any]]
@@ -49,6 +49,19 @@ def test_many_sweeps_at_once_give_each_conversation_once(
     assert Conversation.objects.filter(state=State.HUMAN_HANDOFF).count() == 12
     assert RoutingDecision.objects.filter(chosen__isnull=False).count() == 12
     assert [capacity.open_load(a.member_id) for a in AgentProfile.objects.all()] == [3] * 4
+
+
+def test_a_router_leaves_the_calls_to_the_one_that_is_at_work(
+    make_conversation: Make, make_queue: Make, acme: Organization
+) -> None:
+    team(acme, 1, capacity=3)
+    make_conversation("queued", queue=auto(make_queue))
+    with another_session() as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"router {acme.pk}"])
+        assert (router.drain(), router.sweep()) == (0, 0)
+        assert RoutingCall.objects.filter(reason="queued").exists()
+    assert router.drain() == 1
+    assert not RoutingCall.objects.exists()
 
 
 def test_round_robin_stays_fair_while_routers_race(
