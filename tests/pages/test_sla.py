@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import Membership, Organization
 from conversations import clockwork, frames, handoff, outbox, pages
@@ -49,7 +49,8 @@ def test_the_chip_counts_down_then_warns_then_is_red(make_conversation: Make, go
     pass_time("sla_wait")
     assert (chip(conversation).css, chip(conversation).text) == ("warn", "10:00")
     pass_time("sla_wait")
-    late = chip(conversation, later=timedelta(minutes=14))
+    with translation.override("en"):
+        late = chip(conversation, later=timedelta(minutes=14))
     assert (late.css, late.label, late.text) == ("bad", "SLA missed", "04:00")
 
 
