@@ -406,6 +406,7 @@ SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
             (gettext_lazy("Channels"), "cell_tower", "channels_hub.channelaccount"),
             (gettext_lazy("Flows"), "account_tree", "flows.flow"),
             (gettext_lazy("Flow versions"), "history", "flows.flowversion"),
+            (gettext_lazy("Outgoing webhooks"), "webhook", "conversations.webhookendpoint"),
         ),
     ),
     (
@@ -415,6 +416,7 @@ SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
             (gettext_lazy("Outbox"), "outbox", "conversations.delivery"),
             (gettext_lazy("Ledger"), "receipt_long", "conversations.event"),
             (gettext_lazy("Deadlines"), "alarm", "conversations.deadline"),
+            (gettext_lazy("Webhook log"), "published_with_changes", "conversations.webhookmessage"),
             (gettext_lazy("Routing decisions"), "alt_route", "conversations.routingdecision"),
         ),
     ),

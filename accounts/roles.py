@@ -32,6 +32,7 @@ class Action(StrEnum):
     READ_CHANNELS = "channels.read"
     EDIT_CHANNELS = "channels.edit"  # with their secrets
     EDIT_API_KEYS = "api_keys.edit"
+    EDIT_WEBHOOKS = "webhooks.edit"  # our own, with their secrets and what they were told
     SEND_DIRECT = "outbox.send"
     READ_OUTBOX = "outbox.read"
     REPLAY = "outbox.replay"  # raw inbox and outbox
@@ -65,6 +66,7 @@ MATRIX: dict[Action, frozenset[Role]] = {
     Action.READ_CHANNELS: _STAFF,
     Action.EDIT_CHANNELS: _TOP,
     Action.EDIT_API_KEYS: _TOP,
+    Action.EDIT_WEBHOOKS: _TOP,
     Action.SEND_DIRECT: _STAFF,
     Action.READ_OUTBOX: _STAFF,
     Action.REPLAY: _STAFF,

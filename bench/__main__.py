@@ -14,7 +14,8 @@ from django.core.management import call_command
 
 from bench.kit import RESULTS, SIZES
 
-BENCHES = ("engine", "pages", "pull", "assign", "soak", "webhook", "live")
+BENCHES = ("engine", "pages", "pull", "assign", "soak", "webhook", "live", "outbound")
+CHAOS = "chaos"  # no measurement: run by `manage.py chaos`
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     told = argparse.ArgumentParser(prog="bench", description=__doc__)
     told.add_argument(
-        "names", nargs="*", choices=(*BENCHES, []), help="which benches; all when none is named"
+        "names", nargs="*", choices=(*BENCHES, CHAOS, []), help="which benches; all when none is named"
     )
     told.add_argument(
         "--quick", action="store_true", help="fewer rounds and requests: minutes instead of many"

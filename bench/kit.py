@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from django.db import connection
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -111,6 +114,20 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 # ---------------------------------------------------------------- processes
+def database_url() -> str:
+    """The address of the database that this test writes to, for another process."""
+    settings = connection.settings_dict
+    # A socket's directory comes as an option of the URL, a TCP host as its host.
+    host, port = settings["OPTIONS"].get("host") or settings["HOST"] or "", settings["PORT"] or ""
+    user = quote(settings["USER"] or "postgres")
+    password = f":{quote(settings['PASSWORD'])}" if settings["PASSWORD"] else ""
+    if host.startswith("/"):
+        return f"postgresql://{user}{password}@/{settings['NAME']}?host={host}" + (
+            f"&port={port}" if port else ""
+        )
+    return f"postgresql://{user}{password}@{host}:{port or 5432}/{settings['NAME']}"
+
+
 def free_port() -> int:
     with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])

@@ -397,7 +397,7 @@ def _report(found: Found, audit: Audit, statements: dict[str, int]) -> Report:
             TOLD[key[0]], *key[1:], rates[key], rates[key] / rates[theirs], percentile(every, 0.5),
             percentile(every, 0.95), costs[key], costs[theirs] / costs[key],
         ])  # fmt: skip
-    report.gates = [*_speed(rates, costs), *_truth(audit)]
+    report.gates = [*_speed(rates), *_truth(audit)]
     return report
 
 
@@ -407,12 +407,14 @@ def _cost(rounds: Sequence[Sequence[Shift]]) -> float:
     return (sum(s.server for s in shifts) * 1e6 / sum(len(s.latencies) for s in shifts)) or 1.0
 
 
-def _speed(rates: dict[Key, float], costs: dict[Key, float]) -> Iterator[Gate]:
+def _speed(rates: dict[Key, float]) -> Iterator[Gate]:
     short, long = sorted({waiting for _name, waiting, _pullers in rates})
     crowds = sorted({pullers for _name, _waiting, pullers in rates})
     for pullers in crowds[1:]:
-        ratio = costs["procrastinate", long, pullers] / costs["claim", long, pullers]
-        yield Gate(f"G8 server CPU of procrastinate's fetch, of our claim's; {pullers} pullers", ratio, 2)
+        fetched = rates["procrastinate", long, pullers]
+        for gate, name, wanted in (("G8", "claim", 2), ("G9", "pull", 1)):
+            ratio = rates[name, long, pullers] / fetched
+            yield Gate(f"{gate} {TOLD[name]}, of procrastinate's fetch; {pullers} pullers", ratio, wanted)
     for name in ("claim", "pull"):
         ratio = median([rates[name, long, pullers] / rates[name, short, pullers] for pullers in crowds])
         yield Gate(f"G11 {TOLD[name]} with ten times as many waiting, of the rate before", ratio, 0.8)

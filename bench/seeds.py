@@ -105,7 +105,7 @@ def waiting_line(
         **dict.fromkeys(("queued_at", "handoff_at", "waiting_since"), at),
     }
     ids = _conversations(place, length, at, "queued", columns)
-    _fill(Stay(organization=place.organization), ids, conversation_id="id", queue_id=queue, entered_at=at)
+    fill(Stay(organization=place.organization), ids, conversation_id="id", queue_id=queue, entered_at=at)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE conversations_conversation, conversations_event, conversations_message")
     return ids
@@ -122,28 +122,28 @@ def _conversations(place: Desk, length: int, at: str, state: str, columns: dict[
     own, phone = {"organization": place.organization}, f"'+55119' || lpad((n + {known})::text, 8, '0')"
     said = {"channel": place.channel, "seq": 1}
     moments = dict.fromkeys(("last_message_at", "last_inbound_at"), at)
-    _fill(Contact(**own), ids, name="'Contact ' || n")
-    _fill(
+    fill(Contact(**own), ids, name="'Contact ' || n")
+    fill(
         Identity(**own, scheme="phone"), ids,
         contact_id="id", value=phone, raw=f"'whatsapp:' || {phone}", equivalence=phone,
     )  # fmt: skip
-    _fill(
+    fill(
         Conversation(**own, **said, state=state, preview=TEXT, preview_sender="contact", unread=1), ids,
         contact_id="id", identity_id="id", **moments, **columns,
     )  # fmt: skip
-    _fill(
+    fill(
         Message(**own, **said, direction="in", sender="contact", text=TEXT), ids,
         conversation_id="id", occurred_at=at, created_at=at,
     )  # fmt: skip
-    _fill(
+    fill(
         Event(**own, seq=1, type="message_in"), ids,
         conversation_id="made.id", data="jsonb_build_object('message', made.id)",
     )  # fmt: skip
-    _fill(Deadline(**own, kind="attention"), ids, conversation_id="id", due_at="now() + interval '1 day'")
+    fill(Deadline(**own, kind="attention"), ids, conversation_id="id", due_at="now() + interval '1 day'")
     return ids
 
 
-def _fill(template: Model, ids: Sequence[UUID], **columns: str) -> None:
+def fill(template: Model, ids: Sequence[UUID], **columns: str) -> None:
     """A row for each id and number `n`: what `columns` does not say in SQL is as in the template."""
     values: list[Any] = []
     chosen: dict[str, str] = {}

@@ -237,7 +237,8 @@ class ChannelAdmin(TenantAdmin):
         else:
             detail = " ".join(part for part in (result.code, result.detail) if part)
             account.mark(ChannelAccount.Health.ATTENTION, detail)
-            refused(request, _("The connection does not work: %s") % detail)
+            explained = registry.adapter_for(account).explain(result.code)
+            refused(request, " ".join([_("The connection does not work: %s") % detail, explained]).strip())
         self.note(request, "checked", account)
 
     # ------------------------------------------------------------------ columns
@@ -248,7 +249,8 @@ class ChannelAdmin(TenantAdmin):
 
     @display(description=gettext_lazy("Webhook address"))
     def webhook(self, account: ChannelAccount) -> str:
-        return account.webhook_url() if adapter_of(account) else "-"
+        adapter = adapter_of(account)
+        return account.webhook_url() + adapter.webhook_options if adapter else "-"
 
     @display(description=gettext_lazy("Stored secrets"))
     def secrets_set(self, account: ChannelAccount) -> str:

@@ -44,6 +44,7 @@ CAPS: Mapping[str, Capabilities] = {
         templates="content_sid",
         idempotent="callback",
         pair_interval=6,
+        pair_burst=45,
         ack_deadline=15,
     ),
     "twilio_sms": Capabilities(
@@ -74,6 +75,7 @@ CAPS: Mapping[str, Capabilities] = {
         idempotent="callback",
         rate_per_second=80,
         pair_interval=6,
+        pair_burst=45,
         ack_deadline=1,
     ),
     "messenger": Capabilities(

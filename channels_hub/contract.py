@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Protocol
@@ -44,6 +44,7 @@ from channels_hub.vocabulary import (
     Option,
     Outcome,
     OutMessage,
+    PlatformTemplate,
     RawRequest,
     SendResult,
     State,
@@ -59,9 +60,10 @@ __all__ = [
     "BROKEN", "FINAL", "LADDER", "RANK", "AccountKey", "Ack", "Adapter", "Address", "BadPayload",
     "BadSignature", "Capabilities", "Choice", "Delivery", "Http", "HttpResponse", "HttpStream",
     "Identity", "InboundEvent", "Kind", "Location", "MaybeSent", "MediaRef", "MediaUnavailable",
-    "NotSent", "Option", "OutMessage", "Outcome", "RawRequest", "SendResult", "State", "Template",
-    "Thread", "WindowMode", "WindowRule", "brazil_variants", "clean", "fit_options", "measure",
-    "merge_state", "numbered", "plan_parts", "retry_after", "split_text", "whole_message",
+    "NotSent", "Option", "OutMessage", "Outcome", "PlatformTemplate", "RawRequest", "SendResult",
+    "State", "Template", "Thread", "WindowMode", "WindowRule", "brazil_variants", "clean",
+    "fit_options", "measure", "merge_state", "numbered", "plan_parts", "retry_after",
+    "split_text", "whole_message",
 ]  # fmt: skip
 
 Secrets = Mapping[str, str]
@@ -109,6 +111,8 @@ class Adapter(ABC):
     required_secrets: ClassVar[tuple[str, ...]] = ()
     allowed_media_hosts: ClassVar[tuple[str, ...]] = ()  # may receive our credentials, suffix on a dot
     api_base: ClassVar[str] = ""
+    webhook_options: ClassVar[str] = ""  # what an admin enters behind the address of the webhook
+    opt_out_codes: ClassVar[frozenset[str]] = frozenset()  # errors that say: this person wants no more
 
     def __init__(self, config: Mapping[str, Any], address: str, *, callback_url: str = "") -> None:
         self.config = config
@@ -159,6 +163,10 @@ class Adapter(ABC):
         """What an error code of a late status report means."""
         return Outcome.PERMANENT
 
+    def explain(self, code: str) -> str:
+        """What an admin can do about an error, in plain words; nothing where only the platform knows."""
+        return ""
+
     def signal(self, what: str, thread: Thread, message_id: str, http: Http, secrets: Secrets) -> None:
         """Show "typing" or mark "read" where the platform can; a failure is of no consequence."""
         return None
@@ -185,6 +193,29 @@ class Adapter(ABC):
         None when there is no evidence, which is no proof that it was not sent.
         """
         return None
+
+    def missed(
+        self,
+        since: datetime,
+        http: Http,
+        secrets: Secrets,
+        known: Callable[[Collection[str]], Collection[str]],
+    ) -> Iterator[RawRequest]:
+        """What customers wrote since then, as the webhook calls that should have told it.
+
+        `known` says which message ids need not be made up again. Raises NotSent and MaybeSent. Nothing where
+        the platform lists no messages.
+        """
+        return iter(())
+
+    # -------------------------------------------------------------- templates
+    def templates(self, http: Http, secrets: Secrets) -> list[PlatformTemplate]:
+        """Every template of the account. Raises NotSent and MaybeSent."""
+        return []
+
+    def submit_template(self, ref: str, name: str, category: str, http: Http, secrets: Secrets) -> SendResult:
+        """Ask the platform to approve a template."""
+        return SendResult(Outcome.PERMANENT, code="no_templates")
 
     # -------------------------------------------------------------- common
     def clock(self, now: datetime) -> datetime:

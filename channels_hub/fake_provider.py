@@ -55,12 +55,47 @@ class Message:
             "from": self.form.get("From", ""),
             "body": self.body,
             "direction": "outbound-api",
+            "num_media": str(sum(name.startswith("MediaUrl") for name in self.form)),
             "error_code": int(self.error_code) if self.error_code else None,
             "error_message": None,
             "num_segments": "1",
             "date_created": format_datetime(self.made),
             "date_sent": format_datetime(self.made),
         }
+
+
+@dataclass(slots=True)
+class Written:
+    """One message that a customer wrote, told to nobody unless somebody asks the list."""
+
+    form: dict[str, str]  # as the webhook says it
+    made: datetime
+
+    def shown(self) -> dict[str, Any]:
+        """As the REST API shows it: without names and answers to buttons."""
+        return {
+            "sid": self.form["MessageSid"],
+            "account_sid": self.form["AccountSid"],
+            "status": "received",
+            "to": self.form["To"],
+            "from": self.form["From"],
+            "body": self.form.get("Body", ""),
+            "direction": "inbound",
+            "num_media": self.form.get("NumMedia", "0"),
+            "messaging_service_sid": self.form.get("MessagingServiceSid"),
+            "date_created": format_datetime(self.made),
+            "date_sent": format_datetime(self.made),
+        }
+
+    def files(self) -> list[dict[str, str]]:
+        """As the media list of the message shows them."""
+        return [
+            {
+                "sid": self.form[f"MediaUrl{number}"].rpartition("/")[2],
+                "content_type": self.form.get(f"MediaContentType{number}", ""),
+            }
+            for number in range(int(self.form.get("NumMedia", "0")))
+        ]
 
 
 @dataclass(slots=True)
@@ -93,9 +128,11 @@ class FakeProvider:
     def _clear(self) -> None:
         self._script = Script()
         self._messages: dict[str, Message] = {}
+        self._written: dict[str, Written] = {}
         self._seen: list[Seen] = []
         self._called: list[dict[str, Any]] = []
         self._contents: dict[str, dict[str, Any]] = {}
+        self._approvals: dict[str, dict[str, Any]] = {}
         self._media: dict[str, tuple[str, bytes]] = {}
         self._typing: list[str] = []
         self._numbers = itertools.count(1)
@@ -141,6 +178,19 @@ class FakeProvider:
     def put_media(self, media_id: str, mime: str, data: bytes) -> None:
         with self._lock:
             self._media[media_id] = (mime, data)
+
+    def wrote(self, form: Mapping[str, str], *, at: datetime | None = None) -> None:
+        """A customer wrote; whether the webhook is called as well is the caller's affair."""
+        made = (at or datetime.now(UTC)).replace(microsecond=0)
+        with self._lock:
+            self._written[form["MessageSid"]] = Written(dict(form), made)
+
+    def approve(self, sid: str, status: str, *, reason: str = "") -> None:
+        """What WhatsApp says of a template from now on."""
+        with self._lock:
+            self._approvals[sid] = self._approvals.get(sid, {}) | {
+                "status": status, "rejection_reason": reason
+            }  # fmt: skip
 
     def reset(self) -> None:
         """Forget everything, scripts included."""
@@ -217,16 +267,39 @@ class FakeProvider:
             self._reporter.add(made, report)
         return shown
 
-    def listed(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The Messages list, newest first."""
+    def listed(self, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
+        """A page of the Messages list, newest first, and whether more follow."""
         with self._lock:
-            found = [
-                one.shown()
-                for one in reversed(self._messages.values())
-                if query.get("To", one.form.get("To")) == one.form.get("To")
-                and query.get("From", one.form.get("From")) == one.form.get("From")
+            rows = [(one.made, one.shown()) for one in self._messages.values()]
+            rows += [(one.made, one.shown()) for one in self._written.values()]
+        rows.sort(key=lambda row: row[0])
+        first = query.get("DateSent>", "")
+        found = [
+            shown
+            for made, shown in reversed(rows)
+            if query.get("To", shown["to"]) == shown["to"]
+            and query.get("From", shown["from"]) == shown["from"]
+            and made.date().isoformat() >= first
+        ]
+        size, page = int(query.get("PageSize", 50)), int(query.get("Page", 0))
+        return found[page * size : (page + 1) * size], len(found) > (page + 1) * size
+
+    def files_of(self, sid: str) -> list[dict[str, str]]:
+        with self._lock:
+            return self._written[sid].files() if sid in self._written else []
+
+    def contents(self) -> list[dict[str, Any]]:
+        """Every template with what WhatsApp says of it."""
+        with self._lock:
+            return [
+                {**content, "sid": sid, "approval_requests": dict(self._approvals.get(sid, {}))}
+                for sid, content in self._contents.items()
             ]
-        return found[: int(query.get("PageSize", 50))]
+
+    def ask_approval(self, sid: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._approvals[sid] = {**asked, "status": "received", "rejection_reason": ""}
+            return dict(self._approvals[sid])
 
     def add_content(self, content: dict[str, Any]) -> str:
         with self._lock:

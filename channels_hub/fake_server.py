@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from channels_hub.fake_script import Step
 
@@ -20,8 +20,11 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", rf"{ACCOUNT}/Messages\.json", "create_message"),
     ("GET", rf"{ACCOUNT}/Messages\.json", "list_messages"),
     ("GET", rf"{ACCOUNT}/Messages/[^/]+/Media/(?P<media>[^/]+)", "redirect_media"),
+    ("GET", rf"{ACCOUNT}/Messages/(?P<sid>[^/]+)/Media\.json", "list_media"),
     ("GET", rf"{ACCOUNT}\.json", "show_account"),
     ("POST", r"/v1/Content", "create_content"),
+    ("GET", r"/v1/ContentAndApprovals", "list_contents"),
+    ("POST", r"/v1/Content/(?P<sid>[^/]+)/ApprovalRequests/whatsapp", "ask_approval"),
     ("POST", r"/v2/Indicators/Typing\.json", "show_typing"),
     ("GET", r"/cdn/(?P<media>[^/]+)", "send_media"),
     ("GET", r"/_requests", "control_requests"),
@@ -33,6 +36,15 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
 OPEN_ROUTES = {"send_media"}  # the CDN; controls start with control_
 MAX_BODY = 32 * 1024 * 1024
 LIMIT = 1600
+
+
+def _form(body: str) -> dict[str, str]:
+    """The form; a name that comes again is numbered, as MediaUrl may be there ten times."""
+    form: dict[str, str] = {}
+    for name, value in parse_qsl(body, keep_blank_values=True):
+        again = sum(known.rstrip("0123456789") == name for known in form)
+        form[f"{name}{again}" if again else name] = value
+    return form
 
 
 class Server(ThreadingHTTPServer):
@@ -85,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
             provider.note({}, step, False)
             self._hang_up()
             return
-        form = dict(parse_qsl(self._read().decode(), keep_blank_values=True))
+        form = _form(self._read().decode())
         if step.delay:
             time.sleep(step.delay)
         if refusal := self._refusal(form):
@@ -124,8 +136,15 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(201, shown)
 
     def list_messages(self, account: str) -> None:
-        query = dict(parse_qsl(urlsplit(self.path).query))
-        self._answer(200, {"messages": self.server.provider.listed(query), "next_page_uri": None})
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query))
+        messages, more = self.server.provider.listed(query)
+        following = {**query, "Page": str(int(query.get("Page", 0)) + 1)}
+        uri = f"{parts.path}?{urlencode(following)}" if more else None
+        self._answer(200, {"messages": messages, "next_page_uri": uri})
+
+    def list_media(self, account: str, sid: str) -> None:
+        self._answer(200, {"media_list": self.server.provider.files_of(sid)})
 
     # -------------------------------------------------------------- the rest of the API
     def show_account(self, account: str) -> None:
@@ -134,6 +153,16 @@ class Handler(BaseHTTPRequestHandler):
     def create_content(self) -> None:
         content = self._json()
         self._answer(201, {"sid": self.server.provider.add_content(content), **content})
+
+    def list_contents(self) -> None:
+        self._answer(200, {"contents": self.server.provider.contents(), "meta": {"next_page_url": None}})
+
+    def ask_approval(self, sid: str) -> None:
+        asked = self._json()
+        if not self.server.provider.has_content(sid):
+            self._error(404, 20404, "The requested resource was not found")
+            return
+        self._answer(201, self.server.provider.ask_approval(sid, asked))
 
     def show_typing(self) -> None:
         form = dict(parse_qsl(self._read().decode()))

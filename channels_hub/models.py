@@ -21,7 +21,8 @@ from channels_hub.vocabulary import InboundEvent as Event
 from channels_hub.vocabulary import MediaRef, RawRequest
 
 __all__ = [
-    "ChannelAccount", "InboundEvent", "MediaFile", "SimMessage", "SimPhone", "hashed", "random_public_id",
+    "ChannelAccount", "InboundEvent", "MediaFile", "MessageTemplate", "SimMessage", "SimPhone", "hashed",
+    "random_public_id",
 ]  # fmt: skip
 
 
@@ -45,6 +46,7 @@ class ChannelAccount(TenantModel):  # type: ignore[django-manager-missing]
     config = models.JSONField(_("settings"), default=dict, blank=True)
     secrets = EncryptedJSONField(_("secrets"), blank=True)
     is_active = models.BooleanField(_("active"), default=True)
+    rate_per_second = models.FloatField(_("messages per second"), null=True, blank=True)  # None: the kind's
     health = models.CharField(_("health"), max_length=16, choices=Health, default=Health.UNKNOWN)
     health_detail = models.CharField(max_length=300, blank=True)
     health_at = models.DateTimeField(null=True, blank=True)
@@ -183,6 +185,10 @@ class MediaFile(TenantModel):
     filename = models.CharField(max_length=255, blank=True)
     size = models.PositiveBigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    thumbnail = models.FileField(upload_to=media_path, blank=True, max_length=200)
+    uploader = models.ForeignKey(
+        "accounts.Membership", null=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     reason = models.CharField(max_length=200, blank=True)
     source = models.JSONField(default=dict, blank=True)
@@ -209,3 +215,41 @@ class MediaFile(TenantModel):
             kind=self.kind, mime=self.mime, filename=self.filename, size=self.size, sha256=self.sha256,
             url=self.source.get("url", ""), media_id=self.source.get("media_id", ""),
         )  # fmt: skip
+
+
+class MessageTemplate(TenantModel):
+    """A message that the platform keeps and approves; it may go out while the window is closed."""
+
+    class Approval(models.TextChoices):
+        DRAFT = "draft", _("Not submitted")
+        PENDING = "pending", _("Being reviewed")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Rejected")
+        PAUSED = "paused", _("Paused")
+
+    account = models.ForeignKey(
+        ChannelAccount, on_delete=models.CASCADE, related_name="templates", db_index=False
+    )
+    ref = models.CharField(max_length=120, editable=False)  # HX… at Twilio
+    name = models.CharField(_("name"), max_length=120)
+    language = models.CharField(_("language"), max_length=16)
+    category = models.CharField(_("category"), max_length=32, blank=True)
+    body = models.TextField(_("text"))  # with {{1}} or {{name}}
+    variables = models.JSONField(default=dict, blank=True)  # name -> sample
+    buttons = models.JSONField(default=list, blank=True)
+    media = models.JSONField(default=list, blank=True)
+    approval = models.CharField(
+        _("approval"), max_length=10, choices=Approval.choices, default=Approval.DRAFT
+    )
+    reason = models.CharField(max_length=300, blank=True)
+    is_active = models.BooleanField(_("offered to agents"), default=True)
+    synced_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("platform template")
+        verbose_name_plural = _("platform templates")
+        ordering = ["name", "language"]
+        constraints = [models.UniqueConstraint(fields=["account", "ref"], name="template_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.language})"

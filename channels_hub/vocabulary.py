@@ -202,6 +202,22 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformTemplate:
+    """A template as the platform keeps it, and what it says of it."""
+
+    ref: str
+    name: str
+    language: str
+    category: str
+    body: str  # with {{1}} or {{name}}
+    variables: Mapping[str, str]  # name -> sample
+    buttons: tuple[Mapping[str, str], ...]
+    media: tuple[str, ...]
+    approval: str  # draft pending approved rejected paused
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutMessage:
     """What we want to say to one address; `client_ref` is our id and comes back in receipts."""
 
@@ -273,7 +289,8 @@ class Capabilities:
     templates: str = ""  # "" meta content_sid esp
     idempotent: str = ""  # "" header nonce callback (correlates only)
     rate_per_second: float | None = None  # whole channel
-    pair_interval: float | None = None  # seconds between messages to one person
+    pair_interval: float | None = None  # seconds between messages to one person, on average
+    pair_burst: int = 1  # so many at once, before the interval counts
     ack_deadline: float = 10.0
 
 
@@ -343,6 +360,7 @@ class AccountKey:
 
     account: str
     address: str = ""
+    config: Mapping[str, str] = field(default_factory=dict)  # settings that name the channel without address
 
 
 @dataclass(frozen=True, slots=True)

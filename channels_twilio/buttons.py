@@ -17,6 +17,7 @@ from typing import Any
 from channels_hub.contract import Option
 
 MAX_VARIABLES = 100
+OWN_PREFIX = "pytake_"
 _MADE: dict[tuple[str, str, str], str] = {}
 
 
@@ -53,7 +54,7 @@ def content(
     samples = dict.fromkeys(body.variables, "texto")
     fixed = {"language": language, "variables": samples, "types": types}
     digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
-    return {"friendly_name": f"pytake_{digest[:40]}", **fixed}
+    return {"friendly_name": f"{OWN_PREFIX}{digest[:40]}", **fixed}
 
 
 def remembered(base: str, account_sid: str, name: str) -> str:

@@ -24,7 +24,9 @@ MAX_FIELDS = 1000
 _PHONE = re.compile(r"\+\d{5,20}")
 _BSUID = re.compile(r"[A-Z]{2}\.(?!ENT\.)[A-Za-z0-9]{1,128}")  # enterprise ids cannot be written to
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_PREFIX = "whatsapp:"
+PREFIX = "whatsapp:"
+_PLATFORM = re.compile(r"[a-z]+:")
+_NUMBER = re.compile(r"\+?\d+")
 REFERRAL = {
     "ReferralBody": "body", "ReferralHeadline": "headline", "ReferralSourceId": "source_id",
     "ReferralSourceType": "source_type", "ReferralSourceUrl": "source_url", "ReferralMediaUrl": "media_url",
@@ -54,18 +56,22 @@ def form_of(request: RawRequest) -> dict[str, str]:
 # ------------------------------------------------------------------ people
 def address_of(raw: str) -> Address:
     """`whatsapp:+55…` or `whatsapp:BR.…`; what came is kept for the way back."""
-    bare = raw.removeprefix(_PREFIX)
+    bare = raw.removeprefix(PREFIX)
     if _PHONE.fullmatch(bare):
         return Address("phone", bare, raw)
     return Address("bsuid" if _BSUID.fullmatch(bare) else "ext", bare, raw)
 
 
-def wire(address: Address) -> str:
-    return address.wire if address.wire.startswith(_PREFIX) else _PREFIX + address.wire
+def prefix_of(raw: str) -> str:
+    """The platform that an address is on: `whatsapp:`, `rcs:`; nothing for a telephone number."""
+    found = _PLATFORM.match(raw)
+    return found.group() if found else ""
 
 
 def same_number(one: str, other: str) -> bool:
-    """Whether two spellings are one phone number, Brazil's ninth digit aside."""
+    """Whether two spellings are one sender, Brazil's ninth digit aside; names are compared as they are."""
+    if not (_NUMBER.fullmatch(one) and _NUMBER.fullmatch(other)):
+        return one.casefold() == other.casefold()
     spellings = [set(brazil_variants(re.sub(r"\D", "", number))) for number in (one, other)]
     return not spellings[0].isdisjoint(spellings[1])
 
@@ -80,7 +86,7 @@ def sender_of(form: Mapping[str, str]) -> Identity:
         found.append(address_of(other))
     wa_id = form.get("WaId", "")
     if wa_id.isdecimal() and same_number(wa_id, first.value):
-        found.append(Address("phone", f"+{wa_id}", f"{_PREFIX}+{wa_id}"))
+        found.append(Address("phone", f"+{wa_id}", f"{PREFIX}+{wa_id}"))
     unique: dict[tuple[str, str], Address] = {}
     for one in found:
         unique.setdefault((one.scheme, one.value), one)

@@ -22,7 +22,18 @@ from django_fsm import TransitionNotAllowed
 
 from accounts.models import Membership
 from accounts.roles import Action
-from conversations import around, frames, handoff, notices, outbox, selectors, thread
+from conversations import (
+    around,
+    attaching,
+    bells,
+    composing,
+    frames,
+    handoff,
+    notices,
+    outbox,
+    selectors,
+    thread,
+)
 from conversations.capacity import load_by_queue, open_load
 from conversations.models import Conversation
 from conversations.moves import database_now, writing
@@ -40,6 +51,7 @@ REFUSED = (
     outbox.StaleView,
     outbox.Refused,
     outbox.TooLate,
+    attaching.NotReady,
     TransitionNotAllowed,
 )
 
@@ -62,6 +74,8 @@ def sentence(error: Exception) -> str:
             return str(thread.REFUSALS.get(error.code, error.code))
         case outbox.TooLate():
             return _("This message is past the point where that can be done.")
+        case attaching.NotReady():
+            return _("A file is still being prepared. Try again in a moment.")
     return _("That is no longer possible: the conversation has moved on.")
 
 
@@ -332,7 +346,8 @@ def reply(request: HttpRequest, pk: UUID) -> HttpResponse:
     member = request.member
     find(member, pk)
     text = request.POST.get("text", "").replace("\x00", "").strip()[:LONGEST]
-    if not text:
+    files = [found for found in map(_uuid, request.POST.getlist("media")) if found][: attaching.MOST]
+    if not text and not files:
         return refused(
             request, handoff.Conflict(_("Write something first.")), reverse("inbox-thread", args=[pk])
         )
@@ -342,11 +357,14 @@ def reply(request: HttpRequest, pk: UUID) -> HttpResponse:
             pk,
             agent=member,
             text=text,
+            media=files,
             client_id=request.POST.get("client_id", "")[:64],
             reply_to=_uuid(request.POST.get("reply_to", "")),
             last_seen_seq=int(seen) if seen.isascii() and seen.isdigit() else None,
             force=request.POST.get("force") == "1",
         )
+    except attaching.NoSuchFile as error:
+        raise Http404 from error
     except REFUSED as error:
         return refused(request, error, reverse("inbox-thread", args=[pk]))
     if not wants_json(request):
@@ -406,6 +424,16 @@ def retry(request: HttpRequest, pk: UUID, message_pk: UUID) -> HttpResponse:
     reader = thread.Reader(conversation, request.member, database_now())
     item = reader.bubble(get_object_or_404(thread.messages_of(conversation), pk=message_pk))
     return render(request, "inbox/_item.html", {"item": item})
+
+
+@require_POST
+@for_members(Action.ANSWER)
+def typing(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The agent who has it is writing: a worker tells the customer's phone, if it can show that."""
+    conversation = find(request.member, pk)
+    if conversation.assigned_agent_id == request.member.pk and composing.can_be_shown(conversation):
+        bells.wake_worker_for(composing.SHOW, pk)
+    return HttpResponse(status=204)
 
 
 @require_POST

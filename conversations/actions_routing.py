@@ -96,7 +96,7 @@ def snooze(request: HttpRequest, pk: UUID) -> HttpResponse:
     return carried_out(
         request,
         pk,
-        lambda: resting.snooze(pk, agent=request.member, until=_chosen(request, now, zone)),
+        lambda: resting.snooze(pk, agent=request.member, until=chosen_time(request, now, zone)),
     )
 
 
@@ -126,7 +126,7 @@ def usual_times(now: datetime, zone: ZoneInfo) -> list[Time]:
     ]
 
 
-def _chosen(request: HttpRequest, now: datetime, zone: ZoneInfo) -> datetime:
+def chosen_time(request: HttpRequest, now: datetime, zone: ZoneInfo) -> datetime:
     """Raises Conflict, a sentence for the toast, when it names no time."""
     known = {one.value: one.at for one in usual_times(now, zone)}
     if at := known.get(request.POST.get("until", "")):

@@ -19,29 +19,35 @@ from unfold.enums import ActionVariant
 
 from accounts.admin_base import TenantForm, TenantInline, asks, col, may, refused, told
 from accounts.roles import Action
+from channels_hub import templates
 from channels_hub.admin import ChannelAdmin
+from channels_hub.contract import MaybeSent, NotSent
 from channels_hub.models import ChannelAccount
+from contacts.addresses import InvalidAddress
 from contacts.admin import matching
 from contacts.models import Contact
 from conversations import (
     admin_agents,
+    admin_hooks,
     admin_inbox,
     admin_index,
     admin_overflow,
     admin_records,
+    admin_templates,
     handoff,
+    outbox,
     selectors,
 )
 from conversations.admin_bulk import REFUSALS, BulkMixin, enter_line, why_not
-from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TransferDialog
+from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TestDialog, TransferDialog
 from conversations.admin_why import WhyAdmin
 from conversations.models import Conversation, FlowRun, Reception
 from flows.models import Flow
 from queues.models import AgentProfile
 
 __all__ = [
-    "ConversationAdmin", "DeskChannelAdmin", "admin_agents", "admin_inbox", "admin_index", "admin_overflow",
-    "admin_records",
+    "ConversationAdmin", "DeskChannelAdmin", "admin_agents", "admin_hooks", "admin_inbox", "admin_index",
+    "admin_overflow", "admin_records", "admin_templates",
 ]  # fmt: skip
 
 MATCHES = 200  # contacts that a search looks into
@@ -78,8 +84,49 @@ class ReceptionInline(TenantInline):
 class DeskChannelAdmin(ChannelAdmin):
     inlines = (ReceptionInline,)
 
+    actions_detail = ("check_connection", "send_test", "fetch_templates")
+
     def get_inlines(self, request: HttpRequest, obj: ChannelAccount | None) -> Any:
         return self.inlines if obj else ()
+
+    @asks(
+        gettext_lazy("Send a test message"),
+        permission="change",
+        icon="send",
+        description=gettext_lazy("To a number of your own that wrote to this channel within 24 hours."),
+        form=TestDialog,
+    )
+    def send_test(self, request: HttpRequest, form: TestDialog, account: ChannelAccount) -> None:
+        """By the outbox, as any other message: what works here works there."""
+        phone = form.cleaned_data["phone"]
+        try:
+            outbox.add_message(phone, _("This is a test."), account.organization_id, account.pk, priority=5)
+        except InvalidAddress:
+            refused(request, _("This is no phone number: write it like +5511987654321."))
+        except ChannelAccount.DoesNotExist:
+            refused(request, _("Switch the channel on first."))
+        else:
+            self.note(request, "tested", account)
+            told(request, _("The test message is on its way. The outbox shows what becomes of it."))
+
+    @asks(
+        gettext_lazy("Fetch templates"),
+        permission="change",
+        icon="sync",
+        description=gettext_lazy("Reads this channel's templates and their approval from the platform, now."),
+    )
+    def fetch_templates(self, request: HttpRequest, form: Any, account: ChannelAccount) -> None:
+        """Not in a transaction: it calls the platform."""
+        if not templates.has_templates(account):
+            refused(request, _("This kind of channel has no templates."))
+            return
+        try:
+            count = templates.sync(account)
+        except (NotSent, MaybeSent) as error:
+            refused(request, _("The platform did not give its list: %s") % error)
+            return
+        self.note(request, "templates_fetched", account)
+        told(request, _("Templates at the platform: %d") % count)
 
 
 # ---------------------------------------------------------------------- filters

@@ -7,7 +7,12 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldBooleanWidget
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
 from conversations.models import CloseReason
 from flows.models import Flow
@@ -20,6 +25,10 @@ class CloseDialog(BaseDialogForm):
         choices=[(one.value, one.label) for one in (CloseReason.AGENT, CloseReason.SPAM)],
         widget=UnfoldAdminSelectWidget,
     )
+
+
+class TestDialog(BaseDialogForm):
+    phone = forms.CharField(label=gettext_lazy("Phone number"), widget=UnfoldAdminTextInputWidget)
 
 
 class TransferDialog(BaseDialogForm):

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.utils import formats
-from django.utils.translation import get_language_info
+from django.utils import formats, timezone
+from django.utils.translation import get_language_info, gettext_lazy
 from django.utils.translation import gettext as _
 
 from accounts.models import Membership
 from accounts.roles import Action
-from conversations import thread
+from channels_hub.registry import adapter_for
+from conversations import laters, thread
 from conversations.can_send import can_send
+from conversations.gate import Answer, Verdict
 from conversations.models import Conversation, State
 from conversations.pages import (
     HUES,
     Chip,
     channel_icon,
+    coming_time,
+    first_name,
     initials,
+    left_text,
     name_of,
     phone_text,
     rest_chips,
@@ -28,15 +34,27 @@ from conversations.pages import (
     window_chip,
 )
 
+LAST_HOUR = timedelta(hours=1)  # from here on the foot warns that the window closes
+CAUTIONS = {
+    "channel_ails": gettext_lazy(
+        "The platform refuses this channel's credentials: messages wait for an admin."
+    ),
+    "unreachable": gettext_lazy("The last message did not reach this address."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Composer:
     """What the foot of the thread offers; `mode` changes exactly when the foot must be drawn anew."""
 
-    mode: str  # reply, unable, queued, bot, other, pending, closed, read_only
+    mode: str  # reply, template, unable, queued, bot, other, pending, closed, read_only
     text: str = ""
     hint: str = ""
     can_note: bool = False
+    until: str = ""  # when the foot changes by time alone: the page asks for it anew
+    left: str = ""  # until then, in words
+    is_soon: bool = False
+    templates: bool = False  # whether the channel has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +106,37 @@ def composer_of(c: Conversation, member: Membership, now: datetime) -> Composer:
     if c.assigned_agent_id != member.pk:
         text = _("%(name)s is answering this conversation.") % {"name": c.assigned_agent.name}
         return Composer("other", text, can_note=True)
-    verdict = can_send(c, human=True, now=now)
+    return _of_verdict(can_send(c, human=True, now=now), bool(adapter_for(c.channel).caps.templates), now)
+
+
+def _of_verdict(verdict: Verdict, templates: bool, now: datetime) -> Composer:
+    """What the agent who has it may write."""
     if verdict.ok:
-        return Composer("reply", can_note=True)
-    hint = ""
-    if verdict.code == "window_closed":
+        left = verdict.until - now if verdict.until else None
+        return Composer(
+            "reply",
+            hint=str(CAUTIONS.get(verdict.caution, "")),
+            can_note=True,
+            until=verdict.until.isoformat() if verdict.until else "",
+            left=left_text(left) if left else "",
+            is_soon=left is not None and left < LAST_HOUR,
+            templates=templates,
+        )
+    text = str(thread.REFUSALS.get(verdict.code, verdict.code))
+    if verdict.answer == Answer.NEEDS_TEMPLATE:
         hint = _(
             "Until the customer writes again, only template messages that the platform has approved"
             " may be sent."
         )
-    return Composer("unable", str(thread.REFUSALS.get(verdict.code, verdict.code)), hint, can_note=True)
+        return Composer("template", text, hint, can_note=True, templates=True)
+    return Composer("unable", text, _since(verdict), can_note=True)
+
+
+def _since(verdict: Verdict) -> str:
+    if verdict.since is None:
+        return ""
+    since = formats.date_format(timezone.localtime(verdict.since), "SHORT_DATETIME_FORMAT")
+    return _("Since %(time)s") % {"time": since}
 
 
 def panel_of(c: Conversation, reader: thread.Reader) -> dict[str, Any]:
@@ -133,6 +172,35 @@ def _language(code: str) -> str:
         return get_language_info(code.lower().replace("_", "-"))["name_local"].capitalize()
     except KeyError:
         return code
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A message that waits for its time, or was refused when it came."""
+
+    pk: UUID
+    text: str
+    who: str
+    when: str
+    refused: str = ""
+
+
+def planned_of(c: Conversation, reader: thread.Reader) -> list[Planned]:
+    """What stands between log and foot; nothing is planned where nobody has the conversation."""
+    if c.state != State.HUMAN_HANDOFF:
+        return []
+    return [
+        Planned(
+            pk=later.pk,
+            text=later.text,
+            who=first_name(later.author.name),
+            when=coming_time(later.send_at, reader.now, reader.zone)
+            if later.send_at
+            else _("when the customer writes"),
+            refused=str(thread.REASONS.get(later.reason, later.reason)) if later.reason else "",
+        )
+        for later in laters.shown(c)
+    ]
 
 
 def header_of(c: Conversation, member: Membership, now: datetime) -> dict[str, Any]:
@@ -174,4 +242,5 @@ def context_of(c: Conversation, member: Membership, now: datetime) -> dict[str, 
         "rights": rights_of(c, member),
         "panel": panel_of(c, reader),
         "mine": c.assigned_agent_id == member.pk,
+        "planned": planned_of(c, reader),
     }

@@ -60,6 +60,9 @@ class _Ringer:
             if kind == "live" and layer is not None:
                 message = {"type": "bell", "organization": name}
                 loop.run_until_complete(asyncio.wait_for(layer.group_send(LIVE_GROUP, message), 2))
+            elif kind == "about":
+                task, _, pk = name.partition(" ")
+                current_app.send_task(task, args=[pk], ignore_result=True, retry=False)
             elif kind == "work":
                 current_app.send_task(name, ignore_result=True, retry=False)
 
@@ -82,3 +85,8 @@ def ring_pages(organization_id: object) -> None:
 def wake_workers(task: str) -> None:
     """Start a drain task soon, once the transaction is committed. Harmless when it runs for nothing."""
     transaction.on_commit(lambda: _ring("work", task))
+
+
+def wake_worker_for(task: str, pk: object) -> None:
+    """Start a task about one row, where it is no harm when nobody hears it: no row waits for it."""
+    transaction.on_commit(lambda: _ring("about", f"{task} {pk}"))

@@ -2,64 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from channels_hub.contract import WindowMode
+from channels_hub.models import ChannelAccount
 from channels_hub.registry import adapter_for
-from conversations.models import Conversation
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The messaging window of a conversation; `closes_at` is None where the channel has none."""
-
-    mode: WindowMode
-    closes_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`code` is empty when it may go, else why not; `window` explains window_closed."""
-
-    code: str
-    window: Window
-
-    @property
-    def ok(self) -> bool:
-        return not self.code
+from conversations.gate import TEXT, Content, Facts, Verdict, Window, judge
+from conversations.models import Conversation, Message
 
 
 def window_of(conversation: Conversation, now: datetime) -> Window:
     """The window by the platform's own clock (only the phone simulator shifts it)."""
     adapter = adapter_for(conversation.channel)
-    rule = adapter.window
+    rule, heard = adapter.window, conversation.last_inbound_at
     here = adapter.clock(now)
-    mode = rule.mode(conversation.last_inbound_at, here)
-    if rule.base is None or conversation.last_inbound_at is None:
+    mode = rule.mode(heard, here)
+    if rule.base is None or heard is None:
         return Window(mode)
-    shift: timedelta = here - now
-    return Window(mode, conversation.last_inbound_at + rule.base - rule.margin - shift)
+    ours = heard - rule.margin - (here - now)
+    return Window(mode, ours + rule.base, ours + rule.human if rule.human else None)
 
 
 def can_send(
-    conversation: Conversation, *, human: bool = False, template: bool = False, now: datetime
+    conversation: Conversation, content: Content = TEXT, *, human: bool = False, now: datetime
 ) -> Verdict:
-    """Block, consent, channel, address, window. Asked before a message is written and again in the claim."""
-    window = window_of(conversation, now)
-    contact = conversation.contact
-    if contact.blocked_at:
-        return Verdict("blocked", window)
-    if contact.opted_out_at:
-        return Verdict("opted_out", window)
-    if not conversation.channel.is_active:
-        return Verdict("channel_inactive", window)
-    if conversation.identity is None:
-        return Verdict("no_address", window)
-    if not template and not _window_allows(window.mode, human):
-        return Verdict("window_closed", window)
-    return Verdict("", window)
+    """Ask before a message is written and again in the claim; what the answer rests on is in `gate`."""
+    channel, contact, identity = conversation.channel, conversation.contact, conversation.identity
+    facts = Facts(
+        window=window_of(conversation, now),
+        caps=adapter_for(channel).caps,
+        human=human,
+        blocked_at=contact.blocked_at,
+        opted_out_at=contact.opted_out_at,
+        channel_active=channel.is_active,
+        channel_ails=channel.health == ChannelAccount.Health.ATTENTION,
+        has_address=identity is not None,
+        unreachable_at=_lost(conversation, identity.unreachable_at) if identity else None,
+    )
+    return judge(facts, content, now)
 
 
-def _window_allows(mode: WindowMode, human: bool) -> bool:
-    return mode == WindowMode.OPEN or (human and mode == WindowMode.HUMAN_ONLY)
+def _lost(conversation: Conversation, unreachable_at: datetime | None) -> datetime | None:
+    """Who wrote from an address after it was given up can be reached there."""
+    heard = conversation.last_inbound_at
+    return None if unreachable_at and heard and heard > unreachable_at else unreachable_at
+
+
+def content_of(message: Message) -> Content:
+    """What a written message holds, as the gate sees it."""
+    kinds = {attachment.media.kind for attachment in message.attachments.all()}
+    return Content(frozenset(kinds), message.template is not None)

@@ -115,6 +115,11 @@ def hub() -> Hub:
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())
 
 
+def open_sockets() -> int:
+    """How many pages of the inbox this process serves."""
+    return sum(len(group) for one in tuple(_hubs.values()) for group in tuple(one.sockets.values()))
+
+
 # ---------------------------------------------------------------- one socket
 class InboxConsumer(MemberSocket):
     """A page of the inbox. It holds a cursor and nothing that could grow: a slow reader just reads later."""

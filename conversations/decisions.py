@@ -57,8 +57,8 @@ def record(
 
 def keep(conversation: Conversation, decision: routing.Decision, chosen: Membership | None) -> None:
     """The router chose."""
-    names = _names([decision])
-    _row(conversation, decision, names, chosen).save(force_insert=True)
+    told = _told(decision, _names([decision]))
+    _row(conversation, decision, told, chosen).save(force_insert=True)
 
 
 def keep_new(found: Sequence[tuple[Conversation, routing.Decision]]) -> None:
@@ -68,27 +68,22 @@ def keep_new(found: Sequence[tuple[Conversation, routing.Decision]]) -> None:
     last = RoutingDecision.objects.filter(conversation__in=[c.pk for c, _decision in found])
     last = last.order_by("conversation", "-at", "-id").distinct("conversation")
     known = {row.conversation_id: _picture(row.candidates) for row in last if row.chosen_id is None}
-    names = _names([decision for _conversation, decision in found])
-    rows = [_row(conversation, decision, names, None) for conversation, decision in found]
-    new = [row for row in rows if known.get(row.conversation_id) != _picture(row.candidates)]
-    RoutingDecision.objects.bulk_create(new)
+    decisions = {id(decision): decision for _conversation, decision in found}  # many share one
+    names = _names(list(decisions.values()))
+    told = {key: _told(decision, names) for key, decision in decisions.items()}
+    pictures = {key: _picture(what["candidates"]) for key, what in told.items()}
+    RoutingDecision.objects.bulk_create(
+        _row(conversation, decision, told[id(decision)], None)
+        for conversation, decision in found
+        if known.get(conversation.pk) != pictures[id(decision)]
+    )
 
 
-def _row(
-    conversation: Conversation,
-    decision: routing.Decision,
-    names: Mapping[UUID, str],
-    chosen: Membership | None,
-) -> RoutingDecision:
-    return RoutingDecision(
-        organization_id=conversation.organization_id,
-        conversation=conversation,
-        queue_id=conversation.queue_id,
-        mode=decision.mode,
-        candidates=[_candidate(one, names) for one in _nearest(decision)],
-        chosen=chosen,
-        reason=decision.reason[:200],
-        unblock=[
+def _told(decision: routing.Decision, names: Mapping[UUID, str]) -> dict[str, Any]:
+    """Candidates and what would help, as they are kept."""
+    return {
+        "candidates": [_candidate(one, names) for one in _nearest(decision)],
+        "unblock": [
             {
                 "filter": one.filter,
                 "agents": [names.get(pk, "") for pk in one.agent_ids],
@@ -96,6 +91,23 @@ def _row(
             }
             for one in routing.unblockers(decision)
         ],
+    }
+
+
+def _row(
+    conversation: Conversation,
+    decision: routing.Decision,
+    told: Mapping[str, Any],
+    chosen: Membership | None,
+) -> RoutingDecision:
+    return RoutingDecision(
+        organization_id=conversation.organization_id,
+        conversation=conversation,
+        queue_id=conversation.queue_id,
+        mode=decision.mode,
+        chosen=chosen,
+        reason=decision.reason[:200],
+        **told,
     )
 
 

@@ -23,7 +23,7 @@ from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State as DeliveryState
 from channels_hub.models import ChannelAccount
 from channels_hub.simulator import services as phones
-from conversations import bot, handoff, intake, outbox, sending
+from conversations import bot, handoff, intake, outbox, receipts
 from conversations.models import Conversation, Delivery, Reception
 from conversations.moves import database_now
 from flows import demo as flow_demo
@@ -233,7 +233,7 @@ def _arrives(channel: ChannelAccount, pk: UUID, state: DeliveryState) -> None:
     written = Delivery.objects.filter(conversation_id=pk, status=DeliveryState.PENDING)
     for delivery_id in list(written.values_list("pk", flat=True)):
         report = Report(f"SM{delivery_id.hex}", state, database_now(), client_ref=str(delivery_id))
-        sending.apply_report(channel, report)
+        receipts.apply_report(channel, report)
 
 
 def exists() -> bool:

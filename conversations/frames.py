@@ -31,6 +31,9 @@ from queues.models import AgentProfile
 LIMIT = 500  # more than this behind: the page is fetched anew
 TO_TOP = frozenset({"message_in", "message_out"}) | timeline.MOVES
 RESTS = frozenset({"held", "unheld", "snoozed", "unsnoozed"})
+PLANS = frozenset(
+    {"later_planned", "later_changed", "later_withdrawn", "later_cancelled", "later_refused", "later_sent"}
+)
 PROMISES = frozenset({"message_out", "sla_warning", "sla_breach"})  # a clock was met, warns or is over
 
 READ = """
@@ -229,9 +232,9 @@ def _items(reader: thread.Reader, told: Sequence[Told]) -> list[thread.Item]:
 def _around(reader: thread.Reader, told: Sequence[Told]) -> list[dict[str, Any]]:
     """Header, foot and panel change with the state, the window and what the bot learns."""
     types = {line.type for line in told}
-    if not types & (timeline.MOVES | RESTS | PROMISES | {"message_in", "flow_started"}):
-        return []
     c, member, now = reader.conversation, reader.member, reader.now
+    if not types & (timeline.MOVES | RESTS | PROMISES | PLANS | {"message_in", "flow_started"}):
+        return []
     context = {
         "conversation": c,
         "head": around.header_of(c, member, now),
@@ -243,6 +246,10 @@ def _around(reader: thread.Reader, told: Sequence[Told]) -> list[dict[str, Any]]
         op("morph", name, render_to_string(f"inbox/_{name}.html", context), scope=c.pk, seq=c.seq)
         for name in ("head", "composer")
     ]
+    if types & PLANS:
+        context["planned"] = around.planned_of(c, reader)
+        html = render_to_string("inbox/_planned.html", context)
+        ops.append(op("morph", "planned", html, scope=c.pk, seq=c.seq))
     if types & timeline.MOVES:
         context["panel"] = around.panel_of(c, reader)
         ops.append(

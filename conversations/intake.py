@@ -23,7 +23,7 @@ from channels_hub.registry import adapter_for
 from contacts.addresses import InvalidAddress
 from contacts.models import Contact, Identity
 from contacts.services import KnownBy, recognise
-from conversations import bells, bot, deadlines, resting, sending
+from conversations import bells, bot, deadlines, hooks, laters, receipts, resting
 from conversations.models import Attachment, Conversation, Message, State
 from conversations.moves import database_now, writing
 from conversations.opening import open_conversation
@@ -127,7 +127,7 @@ def _process(account: ChannelAccount, row: InboundEvent, told: Told | None) -> N
         with transaction.atomic():
             reason = take_in(account, told, received_at=row.received_at)
             _finish(row, InboundEvent.State.IGNORED if reason else InboundEvent.State.DONE, reason, now)
-    except sending.UnknownDelivery:
+    except receipts.UnknownDelivery:
         _park(row, now)
     except Exception as error:
         logger.exception("event %s failed", row.pk)
@@ -171,7 +171,7 @@ def take_in(account: ChannelAccount, told: Told, *, received_at: datetime) -> st
         case Kind.MESSAGE:
             return receive(account, told)
         case Kind.STATUS:
-            sending.apply_report(account, told.status)
+            receipts.apply_report(account, told.status)
             return ""
         case Kind.OPT_OUT | Kind.OPT_IN:
             return note_consent(account, told)
@@ -209,9 +209,10 @@ def _received(
         if conversation.state == State.CLOSED:
             return False
         conversation.identity = identity
-        _keep(conversation, told, now)
+        hooks.received(_keep(conversation, told, now), contact.pk)
         resting.wake_soon(conversation, now)
         deadlines.customer_wrote(conversation, now)
+        laters.window_opened(conversation, now)
         if conversation.state in (State.PENDING, State.BOT):
             bot.listen(conversation, now)
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts.models import Membership
-from conversations import bells, deadlines, live, stays
+from conversations import bells, deadlines, hooks, live, plans, stays
 from conversations.models import Conversation, Event, State
 from queues.services import call_router
 
@@ -36,9 +36,12 @@ def moving(
     """
     with _locked(pk, actor, cause) as conversation:
         conversation.is_moving = True
+        before = hooks.Standing.of(conversation)
         yield conversation
         conversation.is_moving = False
-        deadlines.rearm(conversation, now or database_now())
+        now = now or database_now()
+        deadlines.rearm(conversation, now)
+        hooks.moved(conversation, before, now)
 
 
 @contextmanager
@@ -49,13 +52,36 @@ def writing(pk: UUID, *, actor: Membership | None = None, cause: str = "") -> It
 
 
 @contextmanager
+def noting(pks: Iterable[UUID], *, cause: str = "") -> Iterator[dict[UUID, Conversation]]:
+    """Lock several conversations, by id, to add lines to their ledgers: nothing else of them is written."""
+    with transaction.atomic():
+        rows = Conversation.objects.select_for_update(no_key=True).filter(pk__in=set(pks)).order_by("pk")
+        found = {conversation.pk: conversation for conversation in rows}
+        for conversation in found.values():
+            conversation.is_locked = True
+        yield found
+        told = [conversation for conversation in found.values() if conversation.unwritten]
+        Conversation.objects.bulk_update(told, ["seq"])
+        lines = [event for conversation in told for event in conversation.unwritten]
+        for event in lines:
+            event.cause = event.cause or cause
+        Event.objects.bulk_create(lines)
+        for conversation in found.values():
+            conversation.unwritten, conversation.is_locked = [], False
+        if told:
+            live.touch(told[0])
+
+
+@contextmanager
 def _locked(pk: UUID, actor: Membership | None, cause: str) -> Iterator[Conversation]:
     with transaction.atomic():
         # no_key: messages that point here may be inserted meanwhile.
         conversation = Conversation.objects.select_for_update(no_key=True).get(pk=pk)
         conversation.is_locked = True
-        before = Place.of(conversation)
+        before, holder = Place.of(conversation), plans.holder(conversation)
         yield conversation
+        if holder and plans.holder(conversation) != holder:
+            plans.drop(conversation)
         _write(conversation, actor, cause)
         _follow(conversation, before, Place.of(conversation))
         conversation.is_locked = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,15 @@ from django.db.models import Count, Min, Q
 from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership, Organization
-from channels_hub.contract import Address, Option, OutMessage, State, whole_message
-from channels_hub.models import ChannelAccount
+from channels_hub import media
+from channels_hub.contract import Address, MediaRef, Option, OutMessage, State, Template, whole_message
+from channels_hub.models import ChannelAccount, MediaFile
 from channels_hub.registry import adapter_for
 from contacts.services import KnownBy, recognise
-from conversations import bells, deadlines
+from conversations import attaching, bells, deadlines, hooks
 from conversations.can_send import can_send
-from conversations.models import Conversation, Delivery, Message
+from conversations.gate import Content
+from conversations.models import Attachment, Conversation, Delivery, Message
 from conversations.moves import database_now, writing
 from conversations.opening import open_conversation
 
@@ -30,6 +33,7 @@ MAX_AGE = {
     Delivery.Origin.SYSTEM: timedelta(minutes=10),
     Delivery.Origin.AGENT: timedelta(hours=24),
     Delivery.Origin.API: timedelta(hours=24),
+    Delivery.Origin.BULK: timedelta(hours=24),
 }
 NOT_HANDED = (State.PENDING, State.RETRYING)
 
@@ -67,6 +71,8 @@ class Draft:
     origin: str
     agent: Membership | None = None
     options: Sequence[tuple[str, str]] = ()
+    media: Sequence[MediaFile] = ()
+    template: Mapping[str, Any] | None = None  # {"ref", "language", "name", "body": {variable: value}}
     client_id: str = ""
     reply_to: Message | None = None
     priority: int = 0
@@ -75,7 +81,10 @@ class Draft:
 
 
 def say(conversation: Conversation, draft: Draft, *, now: datetime) -> Message:
-    """Write a message and one delivery per platform call. Needs the conversation's lock; checks nothing."""
+    """Write a message and one delivery per platform call. Needs the conversation's lock; checks nothing.
+
+    `text` is what people read: with a template, its words with the variables filled in.
+    """
     event = conversation.log("message_out", {"sender": draft.sender}, actor=draft.agent)
     message = Message.objects.create(
         organization_id=conversation.organization_id,
@@ -85,7 +94,9 @@ def say(conversation: Conversation, draft: Draft, *, now: datetime) -> Message:
         direction=Message.Direction.OUT,
         sender=draft.sender,
         agent=draft.agent,
+        kind=draft.media[0].kind if draft.media else "text",
         text=draft.text,
+        template=draft.template,
         options=[{"id": key, "title": title} for key, title in draft.options],
         reply_to=draft.reply_to,
         client_id=draft.client_id,
@@ -94,15 +105,23 @@ def say(conversation: Conversation, draft: Draft, *, now: datetime) -> Message:
         created_at=now,
     )
     event.data["message"] = str(message.pk)
+    Attachment.objects.bulk_create(
+        Attachment(
+            organization_id=conversation.organization_id, message=message, media=file, position=position
+        )
+        for position, file in enumerate(draft.media)
+    )
     _enqueue(conversation, message, draft, now)
     conversation.last_message_at = now
-    conversation.preview, conversation.preview_sender = draft.text[:140], draft.sender
+    conversation.preview = draft.text[:140] or f"[{message.kind}]"
+    conversation.preview_sender = draft.sender
     bells.wake_workers(DRAIN)
     return message
 
 
 def _enqueue(conversation: Conversation, message: Message, draft: Draft, now: datetime) -> None:
-    parts = len(adapter_for(conversation.channel).plan(out_message(message, str(message.pk)))) or 1
+    planned = out_message(message, str(message.pk), draft.media)
+    parts = len(adapter_for(conversation.channel).plan(planned)) or 1
     Delivery.objects.bulk_create(
         Delivery(
             organization_id=conversation.organization_id,
@@ -122,7 +141,7 @@ def _enqueue(conversation: Conversation, message: Message, draft: Draft, now: da
     )
 
 
-def out_message(message: Message, client_ref: str) -> OutMessage:
+def out_message(message: Message, client_ref: str, files: Sequence[MediaFile]) -> OutMessage:
     """The message in the adapters' words. Planning it twice gives the same parts."""
     identity = message.conversation.identity
     to = Address(identity.scheme, identity.value, identity.raw) if identity else Address("", "")
@@ -130,10 +149,23 @@ def out_message(message: Message, client_ref: str) -> OutMessage:
         client_ref=client_ref,
         to=to,
         text=message.text,
+        media=tuple(_media_ref(file) for file in files),
         options=tuple(Option(o["id"], o["title"]) for o in message.options),
+        template=_template(message.template),
         reply_to=message.reply_to.provider_id if message.reply_to else "",
         human=message.sender == Message.Sender.AGENT,
     )
+
+
+def _media_ref(file: MediaFile) -> MediaRef:
+    """Where the platform fetches it from us."""
+    return replace(file.ref(), url=media.public_url(file), media_id="")
+
+
+def _template(stored: Mapping[str, Any] | None) -> Template | None:
+    if stored is None:
+        return None
+    return Template(ref=stored["ref"], language=stored.get("language", ""), body=stored.get("body", {}))
 
 
 def reply(
@@ -141,14 +173,17 @@ def reply(
     *,
     agent: Membership,
     text: str,
+    media: Sequence[UUID] = (),
     client_id: str = "",
     reply_to: UUID | None = None,
     last_seen_seq: int | None = None,
     force: bool = False,
+    template: Mapping[str, Any] | None = None,
 ) -> tuple[Message, bool]:
     """An agent's answer: (message, whether it is new). The same client_id gives the first message again.
 
-    Raises NotYours, StaleView (a colleague's answer is newer than last_seen_seq), Refused.
+    `media` are ids of files the agent uploaded for it. Raises NotYours, StaleView (a colleague's answer is
+    newer than last_seen_seq), Refused, attaching.NoSuchFile.
     """
     now = database_now()
     with writing(pk, actor=agent) as conversation:
@@ -162,7 +197,9 @@ def reply(
             and (missed := _missed(conversation, agent, last_seen_seq))
         ):
             raise StaleView(missed)
-        verdict = can_send(conversation, human=True, now=now)
+        files = attaching.named(conversation, agent, media)
+        content = Content(frozenset(file.kind for file in files), template is not None)
+        verdict = can_send(conversation, content, human=True, now=now)
         if not verdict.ok:
             raise Refused(verdict.code)
         quoted = conversation.messages.filter(pk=reply_to).first() if reply_to else None
@@ -171,6 +208,8 @@ def reply(
             sender=Message.Sender.AGENT,
             origin=Delivery.Origin.AGENT,
             agent=agent,
+            media=files,
+            template=template,
             client_id=client_id,
             reply_to=quoted,
             priority=PRIORITIES["important"],
@@ -297,18 +336,40 @@ STAMPS = {
 
 def refresh_status(conversation: Conversation, message: Message, *, at: datetime | None = None) -> None:
     """Fold the parts' states into the message's and put a change on record. Needs the lock."""
-    parts = list(message.deliveries.order_by("part"))
+    refresh_statuses({conversation.pk: conversation}, [message], at=at)
+
+
+def refresh_statuses(
+    conversations: Mapping[UUID, Conversation], messages: Iterable[Message], *, at: datetime | None = None
+) -> None:
+    """`refresh_status` for messages of several locked conversations."""
+    known = {message.pk: message for message in messages}
+    parts: dict[UUID, list[Delivery]] = defaultdict(list)
+    for part in Delivery.objects.filter(message__in=known).order_by("part"):
+        parts[part.message_id].append(part)
+    now = at or database_now()
+    changed = [message for pk, message in known.items() if _fold(message, parts[pk], now)]
+    Message.objects.bulk_update(
+        changed, ["status", "error_code", "error_detail", "provider_id", *STAMPS.values()]
+    )
+    for message in changed:
+        told = {"message": str(message.pk), "status": message.status, "code": message.error_code}
+        conversations[message.conversation_id].log("message_status", told)
+    hooks.statuses_changed(changed, now)
+
+
+def _fold(message: Message, parts: Sequence[Delivery], at: datetime) -> bool:
+    """Whether the message stands otherwise than before."""
     status = str(whole_message([State(part.status) for part in parts]))
-    broken = next((p for p in parts if p.error_code), None)
+    broken = next((part for part in parts if part.error_code), None)
     code, detail = (broken.error_code, broken.error_detail) if broken else ("", "")
     if (status, code) == (message.status, message.error_code):
-        return
+        return False
     message.status, message.error_code, message.error_detail = status, code, detail
-    message.provider_id = next((p.provider_id for p in parts if p.provider_id), "")
+    message.provider_id = next((part.provider_id for part in parts if part.provider_id), "")
     if stamp := STAMPS.get(State(status)):
-        setattr(message, stamp, getattr(message, stamp) or at or database_now())
-    message.save(update_fields=["status", "error_code", "error_detail", "provider_id", *STAMPS.values()])
-    conversation.log("message_status", {"message": str(message.pk), "status": status, "code": code})
+        setattr(message, stamp, getattr(message, stamp) or at)
+    return True
 
 
 def stats() -> dict[str, Any]:

@@ -23,7 +23,8 @@ from accounts.models import Membership
 from channels_hub.contract import WindowMode
 from contacts.models import Identity
 from conversations import promises
-from conversations.can_send import Window, window_of
+from conversations.can_send import window_of
+from conversations.gate import Window
 from conversations.models import OPEN_STATES, Conversation, ConversationQuerySet, Event, Message, State
 from queues.models import AgentProfile, Department, Queue
 

@@ -8,7 +8,7 @@ that turns are fair; what people do meanwhile is caught by the agent's and the c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -111,6 +111,12 @@ class Waiting:
         """Who is smaller comes first."""
         return -self.conversation.queue_priority, self.conversation.queued_at, self.conversation.pk
 
+    @property
+    def is_plain(self) -> bool:
+        """Nothing but the line decides about it: the next plain one in this line gets the same answer."""
+        case = self.case
+        return not (case.known_to or case.refused or case.barred or self.line.preferred)
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -119,6 +125,7 @@ class Desk:
     waiting: tuple[Waiting, ...]
     agents: Sequence[routing.Candidate]
     now: datetime
+    answers: dict[UUID, routing.Decision] = field(default_factory=dict)  # by line, for the plain ones
 
     @classmethod
     def look(cls, now: datetime) -> Desk:
@@ -136,7 +143,12 @@ class Desk:
         return iter(sorted(self.waiting, key=Waiting.place))
 
     def decide(self, waiting: Waiting) -> routing.Decision:
-        return routing.decide(waiting.case, self.agents, waiting.line, self.now)
+        if waiting.is_plain and (known := self.answers.get(waiting.line.id)):
+            return known
+        decision = routing.decide(waiting.case, self.agents, waiting.line, self.now)
+        if waiting.is_plain:
+            self.answers[waiting.line.id] = decision
+        return decision
 
 
 def _first_of(queue: Queue) -> list[Conversation]:

@@ -7,14 +7,15 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Membership
 from accounts.roles import Role
+from channels_hub.models import MediaFile
 from contacts.addresses import InvalidAddress, equivalence
 from contacts.models import Identity
 from conversations.capacity import load_by_queue
-from conversations.models import Conversation, ConversationQuerySet
+from conversations.models import Attachment, Conversation, ConversationQuerySet
 from queues import eligibility, routing
 from queues.models import AgentProfile, AgentSkill, Queue
 
@@ -89,6 +90,16 @@ def visible_to(member: Membership) -> ConversationQuerySet:
     """The conversations a member may read. Every view starts here."""
     served = queues_served_by(member) if member.role == Role.AGENT else ()
     return Conversation.objects.visible_to(member, served)
+
+
+def files_visible_to(member: Membership) -> QuerySet[MediaFile]:
+    """The files of these conversations, and what the member has uploaded and not sent yet.
+
+    Agents may look back into their customers' earlier conversations.
+    """
+    sent = Attachment.objects.filter(media=OuterRef("pk"))
+    seen = sent.filter(message__conversation__in=visible_to(member).order_by())
+    return MediaFile.objects.filter(Q(Exists(seen)) | Q(~Exists(sent), uploader=member))
 
 
 def get_conversation_status(conversations: ConversationQuerySet, address: str) -> Conversation | None:

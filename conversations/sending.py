@@ -2,155 +2,257 @@
 
 The claim is committed before the call, so a crash can never lead to a second call: the lease runs out and
 the row becomes `unknown`, which only evidence or a person resolves. No transaction is open during the call.
+Calls run in threads; one thread claims and settles for all of them, several rows in one transaction.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from queue import Empty, LifoQueue
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from django.db import connection, connections, transaction
+from django.conf import settings
+from django.db import connection, transaction
 from django_scopes import scope, scopes_disabled
 
 from channels_hub import http
-from channels_hub.contract import (
-    Adapter,
-    Outcome,
-    OutMessage,
-    SendResult,
-    State,
-    merge_state,
-)
-from channels_hub.contract import Delivery as Report
-from channels_hub.models import ChannelAccount
+from channels_hub.contract import Adapter, Outcome, OutMessage, SendResult, State
+from channels_hub.exchanges import Recorded
 from channels_hub.registry import adapter_for
-from conversations import bells, outbox
-from conversations.can_send import can_send
-from conversations.models import Conversation, Delivery
+from conversations import failpoints, outbox, pacing, settling
+from conversations.can_send import can_send, content_of
+from conversations.models import Attempt, Conversation, Delivery
 from conversations.moves import database_now, writing
+from conversations.settling import Claimed, Ended
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)  # longer than connect + read time-outs of the outgoing client
-UNKNOWN_HOLDS = timedelta(seconds=30)  # how long an unconfirmed message keeps the next one back
-RETRY_CAP = timedelta(hours=2)
-CHANNEL_REST = timedelta(seconds=60)  # a channel with refused credentials is tried once a minute
+LEASE = timedelta(seconds=settings.PYTAKE_SENDING_LEASE_SECONDS)
+# How long an unconfirmed message keeps the next one back.
+UNKNOWN_HOLDS = timedelta(seconds=settings.PYTAKE_UNKNOWN_HOLDS_SECONDS)
+PATIENCE = 2.0  # seconds that a patient drain waits for the next permit
 
-CLAIM = """
-UPDATE conversations_delivery SET status = 'processing', attempt_id = %(attempt)s, attempts = attempts + 1,
-       lease_until = now() + %(lease)s
-WHERE id = (
-    SELECT d.id FROM conversations_delivery d
-    JOIN channels_hub_channelaccount c ON c.id = d.channel_id
-    WHERE d.status IN ('pending', 'retrying') AND d.due_at <= now()
-      AND NOT (c.health = 'attention' AND c.health_at > now() - %(rest)s)
-      AND NOT EXISTS (
-        SELECT 1 FROM conversations_delivery e
-        WHERE e.conversation_id = d.conversation_id AND (e.seq, e.part) < (d.seq, d.part)
-          AND (e.status IN ('pending', 'retrying', 'processing')
-               OR (e.status = 'unknown' AND e.settled_at > now() - %(holds)s)))
-    ORDER BY d.priority DESC, d.due_at, d.id
-    LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
-RETURNING id
+# Whose turn within a channel: priority, then age; in a conversation strictly one after the other.
+CANDIDATES = """
+SELECT d.id, d.origin IN ('api', 'bulk') AND d.priority < 5 AS is_bulk FROM conversations_delivery d
+WHERE d.channel_id = %(channel)s AND d.status IN ('pending', 'retrying') AND d.due_at <= now()
+  AND (%(with_bulk)s OR NOT (d.origin IN ('api', 'bulk') AND d.priority < 5))
+  AND NOT EXISTS (
+    SELECT 1 FROM conversations_delivery e
+    WHERE e.conversation_id = d.conversation_id AND (e.seq, e.part) < (d.seq, d.part)
+      AND (e.status IN ('pending', 'retrying', 'processing')
+           OR (e.status = 'unknown' AND e.settled_at > now() - %(holds)s)))
+  AND (NOT %(lowest)s OR d.priority = (
+    SELECT priority FROM conversations_delivery l WHERE l.channel_id = %(channel)s
+      AND l.status IN ('pending', 'retrying') ORDER BY l.priority LIMIT 1))
+  AND (%(pair)s::interval IS NULL OR NOT EXISTS (
+    SELECT 1 FROM conversations_attempt a JOIN conversations_delivery s ON s.id = a.delivery_id
+    WHERE s.conversation_id = d.conversation_id
+      AND (a.ended_at IS NULL OR a.ended_at > clock_timestamp() - %(pair)s::interval)
+    OFFSET %(burst)s))
+ORDER BY d.priority DESC, d.due_at, d.id LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED
+"""
+TAKE = """
+UPDATE conversations_delivery d SET status = 'processing', attempts = d.attempts + 1,
+       attempt_id = taken.attempt, lease_until = now() + %(lease)s
+FROM unnest(%(ids)s::uuid[], %(attempts)s::uuid[]) AS taken(id, attempt) WHERE d.id = taken.id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery this worker alone may hand over, with everything the call needs."""
+class Round:
+    """What one look at the outbox gave. Without rows and refusals nothing of this channel may go now."""
 
-    delivery_id: UUID
-    attempt_id: UUID
-    organization_id: UUID
-    conversation_id: UUID
-    channel: ChannelAccount
-    adapter: Adapter
-    part: OutMessage
+    channel_id: UUID
+    rows: Sequence[Claimed] = ()
+    refused: Sequence[UUID] = ()
+    wait: float | None = None  # seconds until the next permit, when only the rate stands in the way
 
 
-def deliver_one() -> bool:
-    """Send the most urgent message that is due; False when there is none."""
-    row = claim()
-    if row is None:
-        return False
-    if isinstance(row, Claimed):
-        settle(row, _call(row))
-    return True
+# ---------------------------------------------------------------- the drain
+_draining, _called = threading.Lock(), threading.Event()
 
 
-def drain(*, threads: int = 4, limit: int = 500) -> int:
-    """Send what is due until nothing is left or the limit is reached; returns how many were handled."""
-    if threads <= 1:
-        return _drain_here(limit)
-    with ThreadPoolExecutor(threads) as pool:
-        shares = [pool.submit(_drain_thread, limit // threads) for _ in range(threads)]
-        return sum(share.result() for share in shares)
+def drain(
+    *, threads: int | None = None, limit: int = 5000, seconds: float = 20.0, patient: bool = False
+) -> int:
+    """Send what is due until nothing is left; how many were handled.
+
+    One drain works per process: a second call returns at once, and the one at work looks again before it
+    ends. A `patient` one waits where only the channel's rate stands in the way.
+    """
+    handled = 0
+    _called.set()
+    while _called.is_set() and _draining.acquire(blocking=False):
+        try:
+            _called.clear()
+            handled += _Drain(threads or settings.PYTAKE_SENDER_THREADS, limit, seconds, patient).run()
+        finally:
+            _draining.release()
+    return handled
 
 
-def _drain_here(limit: int) -> int:
-    done = 0
-    while done < limit and deliver_one():
-        done += 1
-    return done
+class _Drain:
+    """One run: rows are claimed as threads come free, and settled as their calls end."""
+
+    def __init__(self, threads: int, limit: int, seconds: float, patient: bool) -> None:
+        self.threads, self.limit, self.patient = threads, limit, patient
+        self.until = time.monotonic() + seconds
+        self.handled = 0
+        self.under_way: set[Future[Ended]] = set()
+
+    def run(self) -> int:
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="send") as pool:
+            try:
+                while self._claim(pool) or self.under_way or self._rest():
+                    self._settle()
+            finally:
+                while self.under_way:
+                    self._settle()
+        return self.handled
+
+    def _claim(self, pool: ThreadPoolExecutor) -> bool:
+        """Fill the free threads; whether anything was claimed or refused."""
+        before, passed = self.handled, set[UUID]()
+        self.pause: float | None = None
+        while (free := self.threads - len(self.under_way)) > 0 and self._goes_on():
+            found = claim(free, passed)
+            if found is None:
+                break
+            self.handled += len(found.rows) + len(found.refused)
+            self.under_way |= {pool.submit(call, row) for row in found.rows}
+            if not found.rows and not found.refused:
+                passed.add(found.channel_id)
+                self.pause = min(found.wait or PATIENCE, self.pause or PATIENCE)
+        return self.handled > before
+
+    def _goes_on(self) -> bool:
+        return self.handled < self.limit and time.monotonic() < self.until
+
+    def _rest(self) -> bool:
+        """Wait for the next permit; whether it is worth while."""
+        if not (self.patient and self.pause and self.pause < PATIENCE and self._goes_on()):
+            return False
+        time.sleep(self.pause)
+        return True
+
+    def _settle(self) -> None:
+        if not self.under_way:
+            return
+        # A short wait, for a thread may be free and something urgent may have come meanwhile.
+        done, self.under_way = wait(self.under_way, timeout=0.05, return_when=FIRST_COMPLETED)
+        if done:
+            failpoints.reached("before settle")
+            settling.settle([one.result() for one in done])
+            failpoints.reached("after settle")
 
 
-def _drain_thread(limit: int) -> int:
-    try:
-        return _drain_here(limit)
-    finally:
-        connections.close_all()
+# ---------------------------------------------------------------- the claim
+def claim(limit: int = 1, passed: Collection[UUID] = ()) -> Round | None:
+    """Take up to `limit` due deliveries of the channel whose turn it is, `passed` ones left out.
 
-
-def claim() -> Claimed | UUID | None:
-    """Take one due delivery: Claimed to hand over, its id when it was refused now, else None."""
-    attempt = uuid4()
+    None when no channel has anything due. What may not go out any more is refused here.
+    """
+    failpoints.reached("before claim")
+    began = time.monotonic()
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            times: dict[str, Any] = {"lease": LEASE, "rest": CHANNEL_REST, "holds": UNKNOWN_HOLDS}
-            cursor.execute(CLAIM, {"attempt": attempt, **times})
-            row = cursor.fetchone()
-        if row is None:
+        turn = pacing.turn(passed)
+        if turn is None:
             return None
+        if not turn.free:
+            return Round(turn.pace.channel_id, wait=turn.wait)
         with scopes_disabled():
-            delivery = Delivery.objects.select_related(
-                "message", "message__reply_to", "organization", "channel", "conversation__contact",
-                "conversation__identity", "conversation__channel",
-            ).get(pk=row[0])  # fmt: skip
-        refusal = _refusal(delivery, database_now())
-        if refusal is None:
-            return _claimed(delivery, attempt)
-    with scope(organization=delivery.organization):
-        _refuse(delivery, *refusal)
-    return delivery.pk
+            found = load(_candidates(turn, limit))
+            now = database_now()
+            verdicts = [(delivery, _refusal(delivery, now)) for delivery in found]
+            good = [delivery for delivery, refusal in verdicts if refusal is None]
+            rows = _take(good, now, began + LEASE.total_seconds())
+            if rows:
+                pacing.served(turn.pace, now)
+    if rows:
+        failpoints.reached("after claim")
+    refused = [(delivery, *refusal) for delivery, refusal in verdicts if refusal]
+    for delivery, state, code in refused:
+        with scope(organization=delivery.organization):
+            _refuse(delivery, state, code)
+    return Round(turn.pace.channel_id, rows, [delivery.pk for delivery, *_why in refused])
 
 
-def _claimed(delivery: Delivery, attempt: UUID) -> Claimed:
+def _candidates(turn: pacing.Turn, limit: int) -> list[UUID]:
+    """Ids in the order in which they go, locked; no more bulk than leaves room for answers."""
+    pair = turn.caps.pair_interval
+    asked: dict[str, Any] = {
+        "channel": turn.pace.channel_id,
+        "with_bulk": turn.for_bulk > 0,
+        "holds": UNKNOWN_HOLDS,
+        "lowest": turn.lowest_first,
+        "pair": timedelta(seconds=pair * turn.caps.pair_burst) if pair else None,
+        "burst": turn.caps.pair_burst - 1,
+        "limit": min(limit, turn.free),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(CANDIDATES, asked)
+        rows = cursor.fetchall()
+    bulk = [pk for pk, is_bulk in rows if is_bulk][: turn.for_bulk]
+    return [pk for pk, is_bulk in rows if not is_bulk or pk in bulk]
+
+
+def load(ids: Sequence[UUID]) -> list[Delivery]:
+    """The rows in this order, with everything that a call needs."""
+    rows = Delivery.objects.filter(pk__in=ids).select_related(
+        "message", "message__reply_to", "organization", "channel__organization", "conversation__contact",
+        "conversation__identity", "conversation__channel",
+    )  # fmt: skip
+    found = {delivery.pk: delivery for delivery in rows.prefetch_related("message__attachments__media")}
+    return [found[pk] for pk in ids]
+
+
+def _take(deliveries: Sequence[Delivery], now: datetime, until: float) -> list[Claimed]:
+    if not deliveries:
+        return []
+    attempts = [
+        Attempt(
+            organization_id=delivery.organization_id,
+            delivery=delivery,
+            channel_id=delivery.channel_id,
+            number=delivery.attempts + 1,
+            started_at=now,
+        )
+        for delivery in deliveries
+    ]
+    Attempt.objects.bulk_create(attempts)
+    with connection.cursor() as cursor:
+        ids: dict[str, Any] = {
+            "ids": [d.pk for d in deliveries],
+            "attempts": [a.pk for a in attempts],
+            "lease": LEASE,
+        }
+        cursor.execute(TAKE, ids)
+    return [_claimed(d, attempt.pk, until) for d, attempt in zip(deliveries, attempts, strict=True)]
+
+
+def _claimed(delivery: Delivery, attempt_id: UUID, until: float) -> Claimed:
+    adapter, part = part_of(delivery)
+    return Claimed(delivery.pk, attempt_id, delivery.conversation_id, delivery.channel, adapter, part, until)
+
+
+def part_of(delivery: Delivery) -> tuple[Adapter, OutMessage]:
+    """What this row hands over, and who does it. Needs a row of `load`."""
     adapter = adapter_for(delivery.channel)
     delivery.message.conversation = delivery.conversation
-    parts = adapter.plan(outbox.out_message(delivery.message, str(delivery.pk)))
+    files = [one.media for one in delivery.message.attachments.all()]
+    parts = adapter.plan(outbox.out_message(delivery.message, str(delivery.pk), files))
     part = parts[min(delivery.part, len(parts) - 1)]
-    return Claimed(
-        delivery_id=delivery.pk,
-        attempt_id=attempt,
-        organization_id=delivery.organization_id,
-        conversation_id=delivery.conversation_id,
-        channel=delivery.channel,
-        adapter=adapter,
-        # Our reference names the row of this part, whatever the planner numbered.
-        part=_with_ref(part, str(delivery.pk)),
-    )
-
-
-def _with_ref(part: OutMessage, ref: str) -> OutMessage:
-    values = {name: getattr(part, name) for name in OutMessage.__dataclass_fields__}
-    return OutMessage(**{**values, "client_ref": ref})
+    # Our reference names the row of this part, whatever the planner numbered.
+    return adapter, replace(part, client_ref=str(delivery.pk))
 
 
 def _refusal(delivery: Delivery, now: datetime) -> tuple[State, str] | None:
@@ -160,7 +262,8 @@ def _refusal(delivery: Delivery, now: datetime) -> tuple[State, str] | None:
         return State.EXPIRED, "expired"
     if delivery.origin == Delivery.Origin.BOT and delivery.seq < conversation.fence_seq:
         return State.CANCELLED, "taken_over"
-    verdict = can_send(conversation, human=delivery.origin == Delivery.Origin.AGENT, now=now)
+    human = delivery.origin == Delivery.Origin.AGENT
+    verdict = can_send(conversation, content_of(delivery.message), human=human, now=now)
     if verdict.code == "window_closed" and _window_unknown(delivery, conversation):
         return None
     return None if verdict.ok else (State.FAILED, verdict.code)
@@ -176,196 +279,46 @@ def _window_unknown(delivery: Delivery, conversation: Conversation) -> bool:
 
 def _refuse(delivery: Delivery, state: State, code: str) -> None:
     with writing(delivery.conversation_id, cause="outbox") as conversation:
-        Delivery.objects.filter(pk=delivery.pk).update(
-            status=state, error_code=code, settled_at=database_now(), lease_until=None
-        )
-        outbox.refresh_status(conversation, delivery.message)
-
-
-_threads = threading.local()
-
-
-def _client() -> http.Client:
-    """One outgoing client per worker thread, so that connections are reused."""
-    if not hasattr(_threads, "client"):
-        _threads.client = http.Client()
-    return _threads.client
-
-
-def _call(row: Claimed) -> SendResult:
-    """The network call. Whatever goes wrong in our own code after the request left counts as ambiguous."""
-    try:
-        return row.adapter.send(row.part, _client(), row.channel.keys())
-    except Exception as error:
-        logger.exception("adapter %s failed on delivery %s", row.channel.kind, row.delivery_id)
-        return SendResult(Outcome.AMBIGUOUS, code="adapter_error", detail=type(error).__name__)
-
-
-def settle(row: Claimed, result: SendResult) -> None:
-    """Record how the attempt ended, unless a status report was faster or another attempt has it."""
-    with scopes_disabled():
-        channel = ChannelAccount.objects.select_related("organization").get(pk=row.channel.pk)
-    with (
-        scope(organization=channel.organization),
-        writing(row.conversation_id, cause="outbox") as conversation,
-    ):
-        delivery = (
-            Delivery.objects.select_for_update(no_key=True).select_related("message").get(pk=row.delivery_id)
-        )
-        if delivery.attempt_id != row.attempt_id:
-            return
-        if delivery.status != State.PROCESSING and result.outcome is not Outcome.ACCEPTED:
-            return  # a status report was faster than the answer and knows better
-        SETTLERS[result.outcome](delivery, result, database_now())
-        delivery.lease_until = None
-        delivery.save(update_fields=SETTLED)
-        if result.outcome is Outcome.UNREACHABLE and conversation.identity_id:
-            conversation.identity.unreachable_at = database_now()
-            conversation.identity.save(update_fields=["unreachable_at"])
-        outbox.refresh_status(conversation, delivery.message)
-    _note_health(channel, result)
-    if delivery.status not in outbox.NOT_HANDED:
-        bells.wake_workers(outbox.DRAIN)  # the next message of this conversation may go now
-
-
-SETTLED = [
-    "status", "provider_id", "error_code", "error_detail", "due_at", "attempts", "lease_until", "settled_at",
-]  # fmt: skip
-
-
-def _accepted(delivery: Delivery, result: SendResult, now: datetime) -> None:
-    delivery.provider_id = result.provider_id
-    delivery.status = merge_state(State(delivery.status), result.state)
-    delivery.error_code = delivery.error_detail = ""
-    delivery.settled_at = now
-
-
-def _again(delivery: Delivery, result: SendResult, now: datetime) -> None:
-    """Surely not handed over: wait with full jitter, or as long as the platform says, up to max_retries."""
-    _explain(delivery, result)
-    if result.outcome is Outcome.RATE_LIMITED:
-        delivery.attempts -= 1  # waiting one's turn is no failed attempt
-    if delivery.attempts > delivery.max_retries:
-        delivery.status, delivery.settled_at = State.FAILED, now
-        return
-    delivery.status = State.RETRYING
-    delivery.due_at = now + backoff(delivery, result.retry_after)
-
-
-def _rest(delivery: Delivery, result: SendResult, now: datetime) -> None:
-    """Credentials refused: the message waits for an admin and burns no attempt."""
-    _explain(delivery, result)
-    delivery.attempts -= 1
-    delivery.status, delivery.due_at = State.RETRYING, now + CHANNEL_REST
-
-
-def _unsure(delivery: Delivery, result: SendResult, now: datetime) -> None:
-    _explain(delivery, result)
-    delivery.status = merge_state(State(delivery.status), State.UNKNOWN)
-    delivery.settled_at = now
-
-
-def _failed(delivery: Delivery, result: SendResult, now: datetime) -> None:
-    _explain(delivery, result)
-    delivery.error_code = delivery.error_code or str(result.outcome)
-    delivery.status = merge_state(State(delivery.status), State.FAILED)
-    delivery.settled_at = now
-
-
-def _explain(delivery: Delivery, result: SendResult) -> None:
-    delivery.error_code, delivery.error_detail = result.code[:40], result.detail[:300]
-
-
-SETTLERS: dict[Outcome, Callable[[Delivery, SendResult, datetime], None]] = {
-    Outcome.ACCEPTED: _accepted,
-    Outcome.RETRYABLE: _again,
-    Outcome.RATE_LIMITED: _again,
-    Outcome.AMBIGUOUS: _unsure,
-    Outcome.AUTH: _rest,
-    Outcome.WINDOW_CLOSED: _failed,
-    Outcome.UNREACHABLE: _failed,
-    Outcome.CONTENT: _failed,
-    Outcome.PERMANENT: _failed,
-}
-
-
-def backoff(delivery: Delivery, retry_after: float | None) -> timedelta:
-    """retry_delay x 2^(n-1) with full jitter and a cap; the platform's Retry-After is obeyed."""
-    if retry_after is not None:
-        return timedelta(seconds=min(retry_after, 24 * 3600))
-    longest = delivery.retry_delay * 2 ** max(0, delivery.attempts - 1)
-    return min(timedelta(seconds=random.uniform(0, longest)), RETRY_CAP)
-
-
-def _note_health(channel: ChannelAccount, result: SendResult) -> None:
-    if result.outcome is Outcome.AUTH:
-        channel.mark(ChannelAccount.Health.ATTENTION, f"{result.code} {result.detail}")
-    elif result.outcome is Outcome.ACCEPTED and channel.health != ChannelAccount.Health.OK:
-        channel.mark(ChannelAccount.Health.OK)
-
-
-def expire_leases() -> int:
-    """A worker died with a message in its hands: it may have gone out, so nobody sends it again."""
-    with scopes_disabled():
-        lost = list(
-            Delivery.objects.filter(status=State.PROCESSING, lease_until__lt=database_now()).select_related(
-                "message", "organization"
-            )[:200]
-        )
-    for delivery in lost:
-        with scope(organization=delivery.organization):
-            _mark_unknown(delivery)
-    return len(lost)
-
-
-def _mark_unknown(delivery: Delivery) -> None:
-    with writing(delivery.conversation_id, cause="lease") as conversation:
-        changed = Delivery.objects.filter(
-            pk=delivery.pk, status=State.PROCESSING, attempt_id=delivery.attempt_id
-        ).update(status=State.UNKNOWN, settled_at=database_now(), lease_until=None, error_code="no_answer")
-        if changed:
+        rows = Delivery.objects.filter(pk=delivery.pk, status__in=outbox.NOT_HANDED)
+        if rows.update(status=state, error_code=code, settled_at=database_now()):
             outbox.refresh_status(conversation, delivery.message)
 
 
-class UnknownDelivery(LookupError):
-    """A status for a message we do not know (yet): it is parked and tried again."""
+# ---------------------------------------------------------------- the call
+_clients: LifoQueue[http.Client] = LifoQueue()
 
 
-def apply_report(channel: ChannelAccount, report: Report) -> None:
-    """Take in a status from the platform: by our reference first, then by its id. It only ever rises.
-
-    Raises UnknownDelivery.
-    """
-    delivery = _find(channel, report)
-    with writing(delivery.conversation_id, cause="status") as conversation:
-        delivery = (
-            Delivery.objects.select_for_update(no_key=True).select_related("message").get(pk=delivery.pk)
-        )
-        before = delivery.status
-        delivery.status = merge_state(State(before), report.state)
-        delivery.provider_id = delivery.provider_id or report.provider_id
-        if delivery.status == State.FAILED and report.state == State.FAILED:
-            delivery.error_code, delivery.error_detail = (report.code or "failed")[:40], report.detail[:300]
-        elif delivery.status != before:
-            delivery.error_code = delivery.error_detail = ""
-        delivery.lease_until = None if delivery.status != State.PROCESSING else delivery.lease_until
-        delivery.settled_at = delivery.settled_at or database_now()
-        delivery.save(update_fields=SETTLED)
-        if delivery.status == before:
-            conversation.log(
-                "status_kept", {"message": str(delivery.message_id), "status": str(report.state)}
-            )
-        outbox.refresh_status(conversation, delivery.message, at=report.at)
-    bells.wake_workers(outbox.DRAIN)
-
-
-def _find(channel: ChannelAccount, report: Report) -> Delivery:
-    rows = Delivery.objects.filter(channel=channel)
+@contextmanager
+def _client() -> Iterator[http.Client]:
+    """A client that nobody else uses meanwhile; its connections stay open for the next one."""
     try:
-        if report.client_ref and (found := rows.filter(pk=UUID(report.client_ref)).first()):
-            return found
-    except ValueError:
-        pass  # somebody else's reference: the platform's id may still tell
-    if report.provider_id and (found := rows.filter(provider_id=report.provider_id).first()):
-        return found
-    raise UnknownDelivery(report.provider_id)
+        client = _clients.get_nowait()
+    except Empty:
+        client = http.Client()
+    try:
+        yield client
+    finally:
+        _clients.put(client)
+
+
+def close_clients() -> None:
+    """Close the connections that nobody uses just now."""
+    while not _clients.empty():
+        _clients.get_nowait().close()
+
+
+def call(row: Claimed) -> Ended:
+    """The network call. Whatever goes wrong in our own code after the request left counts as ambiguous."""
+    failpoints.reached("before call")
+    began = time.monotonic()
+    if began > row.until:  # this process slept; others have gone on, and its turn is over
+        return Ended(row, SendResult(Outcome.PERMANENT, code=settling.LATE))
+    with _client() as client:
+        recorded = Recorded(client)
+        try:
+            result = row.adapter.send(row.part, recorded, row.channel.keys())
+        except Exception as error:
+            logger.exception("adapter %s failed on delivery %s", row.channel.kind, row.delivery_id)
+            result = SendResult(Outcome.AMBIGUOUS, code="adapter_error", detail=type(error).__name__)
+    failpoints.reached("after call")
+    return Ended(row, result, int((time.monotonic() - began) * 1000), recorded.exchanges)

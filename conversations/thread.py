@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch, Q, prefetch_related_objects
+from django.db.models import Case, OuterRef, Prefetch, Q, Subquery, When, prefetch_related_objects
 from django.urls import reverse
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -18,9 +18,11 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import Membership
 from accounts.roles import Action
-from conversations import bot, timeline
+from channels_hub.serving import PICTURES
+from conversations import bot, laters, timeline
 from conversations.models import (
     Attachment,
+    Attempt,
     Conversation,
     ConversationQuerySet,
     Event,
@@ -32,14 +34,17 @@ from conversations.pages import RELATED, first_name, left_text, name_of, with_sl
 
 PAGE = 40  # messages per page
 MOST_LINES = 400  # ledger lines between two messages of a page
-INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
+# by us before the call, by its answer, by a later status
+SHUT = frozenset({"window_closed", "63016", "131047"})
 REFUSALS = {
     "window_closed": gettext_lazy("The 24-hour window of this channel is closed."),
     "blocked": gettext_lazy("This contact is blocked."),
     "opted_out": gettext_lazy("This person asked not to receive messages any more."),
     "channel_inactive": gettext_lazy("The channel is switched off."),
     "no_address": gettext_lazy("There is no address to answer to."),
+    "media_unsupported": gettext_lazy("This channel does not take this kind of file."),
+    "template_unsupported": gettext_lazy("This channel has no template messages."),
 }
 # Codes we know how to put in plain words; others are shown as the platform gave them.
 REASONS = {
@@ -64,6 +69,9 @@ REASONS = {
     "131026": gettext_lazy("The person cannot receive this message: no WhatsApp, or a very old one."),
     "131047": gettext_lazy("The 24-hour window is closed: only approved template messages are delivered."),
     "unreachable": gettext_lazy("This address cannot be reached."),
+    "auth": gettext_lazy("The platform refused the channel's credentials."),
+    "rate_limited": gettext_lazy("The platform took no more messages for now."),
+    "retryable": gettext_lazy("The platform could not take it, several times in a row."),
     "content": gettext_lazy("The platform did not accept the content."),
     "permanent": gettext_lazy("The platform refused the message."),
 }
@@ -101,6 +109,8 @@ class Media:
     url: str
     name: str
     state: str
+    size: int | None = None
+    small: str = ""  # where the thumbnail is; of a small picture there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,7 @@ class Item:
     code: str = ""
     reason: str = ""
     can_retry: bool = False
+    can_template: bool = False  # free text may not go, an approved template may
     unsure: bool = False  # nobody knows whether it arrived
     quote_who: str = ""
     quote: str = ""
@@ -209,12 +220,15 @@ class Reader:
             return {"tick": TICKS.get(message.status)}
         code = message.error_code
         mine = self.conversation.assigned_agent_id == self.member.pk or self.member.may(Action.REPLAY)
+        can_act = mine and self.member.may(Action.ANSWER) and message.status != "cancelled"
+        shut = message.status == "failed" and not SHUT.isdisjoint((code, _class_of(message)))
         return {
             "broken": FAILED[message.status],
             "unsure": message.status == "unknown",
             "code": code if code not in REASONS or code.isdigit() else "",
-            "reason": REASONS.get(code) or message.error_detail,
-            "can_retry": mine and self.member.may(Action.ANSWER) and message.status != "cancelled",
+            "reason": REASONS.get(code) or REASONS.get(_class_of(message)) or message.error_detail,
+            "can_retry": can_act,
+            "can_template": can_act and shut and self.conversation.assigned_agent_id == self.member.pk,
         }
 
     def note(self, note: Note) -> Item:
@@ -281,6 +295,11 @@ def _who(message: Message) -> str:
     return ""
 
 
+def _class_of(message: Message) -> str:
+    """How the last call of a broken message ended; read by `messages_of`."""
+    return getattr(message, "ended", None) or ""
+
+
 def _place(message: Message) -> tuple[str, str]:
     """A location as text and as a link to a map; only numbers reach the link."""
     where = message.location
@@ -311,9 +330,11 @@ def media_of(media: Any) -> Media:
         kind = "audio"
     if media.kind == "sticker":
         kind = "image"
-    if kind == "image" and media.state == "ok" and media.mime not in INLINE_IMAGES:
+    if kind == "image" and media.state == "ok" and media.mime not in PICTURES:
         kind = "file"
-    return Media(kind, reverse("media", args=[media.pk]), media.filename or _("File"), media.state)
+    small = reverse("media-thumbnail", args=[media.pk]) if media.thumbnail else ""
+    url, name = reverse("media", args=[media.pk]), media.filename or _("File")
+    return Media(kind, url, name, media.state, media.size, small)
 
 
 # ---------------------------------------------------------------- the log
@@ -326,11 +347,16 @@ class Log:
 
 def opened(visible: ConversationQuerySet) -> ConversationQuerySet:
     """Conversations with everything that the page of an open one shows."""
-    return bot.with_learned(with_sla(visible.select_related(*RELATED, "flow")))
+    found = with_sla(visible.select_related(*RELATED, "flow"))
+    return laters.with_plans(bot.with_learned(found))
 
 
 def messages_of(conversation: Conversation) -> Any:
-    return conversation.messages.select_related("agent__user", "reply_to__agent__user").order_by("-seq")
+    """With how the last call of each broken one ended: most codes are known to their platform only."""
+    calls = Attempt.objects.filter(delivery__message=OuterRef("pk"), ended_at__isnull=False)
+    ended = Subquery(calls.order_by("-ended_at").values("outcome")[:1])
+    found = conversation.messages.annotate(ended=Case(When(status="failed", then=ended)))
+    return found.select_related("agent__user", "reply_to__agent__user").order_by("-seq")
 
 
 def with_files(messages: Iterable[Message]) -> list[Message]:

@@ -283,6 +283,21 @@ def _repaired(event: Event, story: Story) -> Line:
     return Line("settings", _("Mended by the desk: %(what)s") % {"what": WHY.get(what, what)}, "warn")
 
 
+# ---------------------------------------------------------------- planned messages
+PLAN_ENDED = {
+    "closed": gettext_lazy("Planned messages withdrawn: the conversation was closed"),
+    "moved": gettext_lazy("Planned messages withdrawn: the conversation changed hands"),
+}
+
+
+def _later_cancelled(event: Event, story: Story) -> Line:
+    return Line("calendar-time", str(PLAN_ENDED[event.data["why"]]))
+
+
+def _later_refused(event: Event, story: Story) -> Line:
+    return Line("calendar-time", _("A planned message was not sent"), "warn")
+
+
 TELLERS: Mapping[str, Callable[[Event, Story], Line]] = {
     "flow_started": _flow_started,
     "flow_failed": _flow_failed,
@@ -313,4 +328,6 @@ TELLERS: Mapping[str, Callable[[Event, Story], Line]] = {
     "priority": _priority,
     "out_of_hours": _out_of_hours,
     "repaired": _repaired,
+    "later_cancelled": _later_cancelled,
+    "later_refused": _later_refused,
 }

@@ -1,4 +1,4 @@
-"""Pages of the inbox: the list, a conversation, older messages, files. They only read."""
+"""Pages of the inbox: the list, a conversation, older messages. They only read."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.models import Membership
 from accounts.roles import Action
-from channels_hub.models import MediaFile
 from conversations import around, frames, offers, pages, selectors, thread
 from conversations import why as reasons
 from conversations.models import Conversation, ConversationQuerySet
@@ -26,10 +25,6 @@ from conversations.moves import database_now
 from conversations.pages import View
 
 View_ = Callable[..., HttpResponse]
-INLINE = thread.INLINE_IMAGES | {
-    "audio/ogg", "audio/mpeg", "audio/mp4", "audio/aac", "audio/amr", "audio/wav", "audio/webm",
-    "audio/x-wav", "video/mp4", "video/webm", "video/ogg", "video/3gpp",
-}  # fmt: skip
 
 
 def for_members(action: Action = Action.READ_CONVERSATIONS) -> Callable[[View_], View_]:
@@ -165,38 +160,3 @@ def live_sync(request: HttpRequest) -> HttpResponse:
     if request.GET.get("presence"):
         frame.setdefault("ops", []).extend(frames.presence_ops(request.member))
     return JsonResponse(frame, headers={"Cache-Control": "no-store"})
-
-
-# ---------------------------------------------------------------- files
-@require_GET
-@for_members()
-def media(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """A file of a conversation the member may read. Only what cannot run is shown, the rest is a download."""
-    seen = selectors.visible_to(request.member)
-    file = MediaFile.objects.filter(pk=pk, state=MediaFile.State.OK).filter(pk__in=_files_of(seen)).first()
-    if file is None:
-        raise Http404
-    try:
-        handle = file.file.open("rb")
-    except FileNotFoundError as error:
-        raise Http404 from error
-    inline = file.mime in INLINE
-    response = FileResponse(
-        handle,
-        as_attachment=not inline,
-        filename=file.filename or f"{file.kind}-{str(file.pk)[-6:]}",
-        content_type=file.mime if inline else "application/octet-stream",
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "private, max-age=86400, immutable"
-    response.headers["Content-Security-Policy"] = (
-        "sandbox; default-src 'none'; media-src 'self'; img-src 'self'"
-    )
-    return response
-
-
-def _files_of(visible: ConversationQuerySet) -> Any:
-    """Ids of the files in conversations; agents may look back into their customers' earlier ones."""
-    return (
-        visible.filter(messages__attachments__isnull=False).order_by().values("messages__attachments__media")
-    )

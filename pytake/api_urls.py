@@ -15,7 +15,7 @@ from accounts.resources import NotHere, Resource
 from channels_hub import api as channels
 from contacts import api as contacts
 from conversations.api import channels as receiving
-from conversations.api import moves, offers, reading, sending, talking, why
+from conversations.api import files, moves, offers, planning, reading, sending, talking, webhooks, why
 from conversations.api import presence as attending
 from conversations.api import queues as lines
 from flows import api as flows
@@ -86,7 +86,11 @@ urlpatterns = [
     at("conversations/lookup", reading.LookupView.as_view(), "conversation-lookup"),
     at("conversations/<uuid:pk>", reading.ConversationView.as_view(), "conversation"),
     at("conversations/<uuid:pk>/messages", talking.Messages.as_view(), "conversation-messages"),
+    at("media", files.UploadView.as_view(), "media"),
+    at("media/<uuid:pk>", files.FileView.as_view(), "file"),
     at("conversations/<uuid:pk>/notes", talking.Notes.as_view(), "conversation-notes"),
+    at("conversations/<uuid:pk>/later", planning.Laters.as_view(), "conversation-laters"),
+    at("conversations/<uuid:pk>/later/<uuid:later>", planning.LaterView.as_view(), "conversation-later"),
     at("conversations/<uuid:pk>/events", reading.Events.as_view(), "conversation-events"),
     at("conversations/<uuid:pk>/routing", reading.Routing.as_view(), "conversation-routing"),
     at("conversations/<uuid:pk>/why", why.WhyView.as_view(), "conversation-why"),
@@ -121,6 +125,12 @@ urlpatterns = [
     at("messages/<uuid:pk>/retry", sending.RetryView.as_view(), "message-retry"),
     at("messages/<uuid:pk>/cancel", sending.CancelView.as_view(), "message-cancel"),
     at("outbox/stats", sending.StatsView.as_view(), "outbox-stats"),
+    # Our own webhooks
+    *resource("webhooks", webhooks.Webhooks, "webhook"),
+    at("webhooks/<uuid:pk>/rotate-secret", webhooks.RotateView.as_view(), "webhook-rotate-secret"),
+    at("webhooks/<uuid:pk>/test", webhooks.TestView.as_view(), "webhook-test"),
+    at("webhooks/<uuid:pk>/messages", webhooks.WebhookMessages.as_view(), "webhook-messages"),
+    at("webhooks/<uuid:pk>/messages/<uuid:message>/resend", webhooks.ResendView.as_view(), "webhook-resend"),
     # Everything else under /api/v1/ is refused in the API's own shape.
     at("<path:rest>", NotHere.as_view(), "nowhere"),
 ]

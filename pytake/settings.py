@@ -39,9 +39,15 @@ SECURE = PUBLIC_URL.startswith("https://")
 # Where this installation reaches itself; the phone simulator lives there.
 INTERNAL_URL = env.str("INTERNAL_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 PYTAKE_ALLOW_PRIVATE_HOSTS = env.list("PYTAKE_ALLOW_PRIVATE_HOSTS", default=[])
+PYTAKE_METRICS_TOKEN = env.str("PYTAKE_METRICS_TOKEN", default="")  # of /metrics; "": this machine only
 PYTAKE_FAKE_PROVIDER_PORT = env.int("PYTAKE_FAKE_PROVIDER_PORT", default=0)
 PYTAKE_DEMO_PASSWORD = env.str("PYTAKE_DEMO_PASSWORD", default="")
 # Messages written quickly one after another are answered together: quiet time and longest wait, in seconds.
+# Shorter in chaos runs. The lease is longer than connect + read time-outs of the outgoing client.
+PYTAKE_SENDING_LEASE_SECONDS = env.float("PYTAKE_SENDING_LEASE_SECONDS", default=90.0)
+PYTAKE_UNKNOWN_HOLDS_SECONDS = env.float("PYTAKE_UNKNOWN_HOLDS_SECONDS", default=30.0)
+PYTAKE_FAIL_POINT = env.str("PYTAKE_FAIL_POINT", default="") if TESTING else ""
+PYTAKE_SENDER_THREADS = env.int("PYTAKE_SENDER_THREADS", default=16)  # calls at once, per process
 PYTAKE_COALESCE_SECONDS = env.float("PYTAKE_COALESCE_SECONDS", default=0.8)
 PYTAKE_COALESCE_MAX_SECONDS = env.float("PYTAKE_COALESCE_MAX_SECONDS", default=4.0)
 
@@ -164,6 +170,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 240
 CELERY_TASK_SOFT_TIME_LIMIT = 200
 CELERY_TASK_DEFAULT_QUEUE = "interactive"
+CELERY_TASK_ROUTES = {"channels_twilio.*": {"queue": "whatsapp_outbound"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_DB_REUSE_MAX = 1000  # without it Celery closes the database connection around every task
@@ -171,12 +178,15 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "conversations.tasks.sweep", "schedule": timedelta(seconds=10)},
+    "reconciliation": {"task": "conversations.tasks.seek_evidence", "schedule": timedelta(seconds=30)},
     "mending": {"task": "conversations.tasks.mend", "schedule": timedelta(seconds=60)},
+    "templates": {"task": "conversations.tasks.fetch_templates", "schedule": timedelta(hours=1)},
     "housekeeping": {"task": "conversations.tasks.housekeep", "schedule": timedelta(hours=1)},
 }
 
 CHANNEL_ADAPTERS = {
     "twilio_whatsapp": "channels_twilio.adapter.TwilioWhatsApp",
+    "twilio_sms": "channels_twilio.adapter.TwilioSms",
     "phone": "channels_hub.adapters.phone.Phone",
 }
 
@@ -202,6 +212,11 @@ STORAGES = {
 # Tests serve static files as they are in the tree.
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = TESTING
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "channels_hub.uploads.Bounded",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 from channels_hub.views import public_media
 from conversations.webhooks import ChannelWebhook
 from pytake import health
+from pytake.metrics import metrics
 
 webhook = ChannelWebhook.as_view()
 
@@ -32,4 +33,5 @@ urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("statusz", health.status, name="statusz"),
+    path("metrics", metrics, name="metrics"),
 ]

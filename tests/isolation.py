@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
@@ -17,10 +18,16 @@ from django_scopes import scope
 
 from accounts.models import ApiKey, Membership, Organization
 from accounts.tenancy import TenantModel
-from channels_hub.models import ChannelAccount
+from channels_hub.models import ChannelAccount, MediaFile
 from contacts.services import KnownBy, recognise
-from conversations import handoff, outbox
-from conversations.models import Conversation, Reception
+from conversations import handoff, hooks, laters, outbox
+from conversations.models import (
+    Conversation,
+    HookEvent,
+    Reception,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from conversations.moves import database_now, moving
 from conversations.opening import open_conversation
 from flows import demo, services
@@ -104,6 +111,12 @@ def build(organization: Organization, agent: Membership) -> World:
         key = ApiKey.objects.create(
             organization=organization, name="Alheia", creator=agent, prefix="pkalheia", digest=b"x" * 32
         )
+        hook = WebhookEndpoint.objects.create(
+            organization=organization, url="https://alheio.example/", secrets={"current": hooks.new_secret()}
+        )
+        hooks.emit(organization.pk, HookEvent.MESSAGE_STATUS, hooks.Told({"at": "alheio"}), at=database_now())
+        told = WebhookMessage.objects.get()
+        WebhookMessage.objects.update(state="failed")
         talk = _talk(organization, channel, queue, agent)
     return World(
         organization,
@@ -113,6 +126,7 @@ def build(organization: Organization, agent: Membership) -> World:
             "skill": str(skill.pk), "break_reason": str(reason.pk), "flow": str(flow.pk),
             "version": str(version.pk),
             "channel": str(channel.pk), "api_key": str(key.pk), "member": str(agent.pk), **talk,
+            "webhook": str(hook.pk), "webhook_message": str(told.pk),
         },
     )  # fmt: skip
 
@@ -146,9 +160,19 @@ def _talk(
     with moving(held, actor=agent) as conversation:
         handoff.add_note(conversation, agent, "Segredo alheio")
     note = Conversation.objects.get(pk=held).notes.get()
+    later, _new = laters.plan(held, agent=agent, text="Segredo alheio", send_at=now + timedelta(days=1))
+    file = MediaFile.objects.create(
+        organization=organization,
+        account=channel,
+        kind="file",
+        filename="alheio.pdf",
+        state="ok",
+        uploader=agent,
+    )
     return {
         "contact": str(contact.pk), "identity": str(identity.pk), "conversation": str(held),
-        "waiting": str(waiting), "message": str(message.pk), "note": str(note.pk),
+        "waiting": str(waiting), "message": str(message.pk), "note": str(note.pk), "later": str(later.pk),
+        "media": str(file.pk),
     }  # fmt: skip
 
 

@@ -13,9 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from django.db import connection
+from bench.kit import database_url
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,20 +23,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def database_url() -> str:
-    """The address of the database that this test writes to, for another process."""
-    settings = connection.settings_dict
-    # A socket's directory comes as an option of the URL, a TCP host as its host.
-    host, port = settings["OPTIONS"].get("host") or settings["HOST"] or "", settings["PORT"] or ""
-    user = quote(settings["USER"] or "postgres")
-    password = f":{quote(settings['PASSWORD'])}" if settings["PASSWORD"] else ""
-    if host.startswith("/"):
-        return f"postgresql://{user}{password}@/{settings['NAME']}?host={host}" + (
-            f"&port={port}" if port else ""
-        )
-    return f"postgresql://{user}{password}@{host}:{port or 5432}/{settings['NAME']}"
 
 
 class Process:

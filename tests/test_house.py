@@ -29,19 +29,39 @@ TYPED = [
     *(f"queues/{name}.py" for name in ("notices", "graph")),
     *(
         f"channels_hub/{name}.py"
-        for name in ("contract", "vocabulary", "content", "signatures", "capabilities")
+        for name in ("contract", "vocabulary", "content", "signatures", "capabilities", "segments")
     ),
     *(f"queues/{name}.py" for name in ("ics", "public_holidays", "sentences", "calendars")),
     "queues/waiting.py",
     *(f"conversations/{name}.py" for name in ("why", "words", "estimates", "repair")),
     "accounts/roles.py",
     "contacts/addresses.py",
-    *(f"conversations/{name}.py" for name in ("handoff", "queueing", "outbox", "sending", "intake", "bot")),
+    *(
+        f"conversations/{name}.py"
+        for name in (
+            "handoff",
+            "queueing",
+            "outbox",
+            "sending",
+            "settling",
+            "receipts",
+            "pacing",
+            "reconcile",
+            "hooks",
+            "hook_calls",
+            "intake",
+            "bot",
+        )
+    ),
     *(f"conversations/{name}.py" for name in ("notices", "overflows")),
     "queues/sla.py",
     *(f"conversations/{name}.py" for name in ("promises", "sla")),
     *(relative(path) for path in sorted((ROOT / "insights").glob("*.py"))),
-    *(f"conversations/{name}.py" for name in ("moves", "can_send", "deadlines", "clockwork", "opening")),
+    *(
+        f"conversations/{name}.py"
+        for name in ("moves", "can_send", "gate", "laters", "templates", "plans", "deadlines")
+    ),
+    *(f"conversations/{name}.py" for name in ("clockwork", "opening")),
 ]
 
 
@@ -112,6 +132,7 @@ SAVES = {
     "accounts/resources.py": "serializer.save() of configuration, under its ETag and a lock",
     "accounts/admin_base.py": "formset.save(commit=False) writes nothing",
     "channels_hub/media.py": "a file is stored, not a row (save=False)",
+    "channels_hub/pictures.py": "Pillow writes an image, not a row",
 }
 
 

@@ -10,23 +10,25 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.problems import Problem, ProblemSerializer
+from accounts.problems import ProblemSerializer
 from accounts.resources import find, read
 from accounts.roles import Action, Role
-from conversations import handoff, outbox
+from conversations import attaching, handoff, outbox, templates
+from conversations.api.files import NamedFile
 from conversations.api.reading import OfConversation
-from conversations.api.refusals import not_yours, refusals
+from conversations.api.refusals import not_yours, refusals, unfit
 from conversations.api.shapes import MessageShape, NoteShape, messages_of
-from conversations.models import Message, Note
+from conversations.models import Conversation, Message, Note
 from conversations.moves import writing
 from conversations.selectors import visible_to
 
 LONGEST_TEXT = 10_000
+SENT_BY = ("organization", "channel", "contact", "identity")
 
 
 class ReplySerializer(serializers.Serializer[Any]):
-    text = serializers.CharField(max_length=LONGEST_TEXT, trim_whitespace=False)
-    media = serializers.ListField(child=serializers.DictField(), required=False, max_length=10)
+    text = serializers.CharField(max_length=LONGEST_TEXT, trim_whitespace=False, allow_blank=True, default="")
+    media = serializers.ListField(child=NamedFile(), required=False, max_length=attaching.MOST)
     template = serializers.DictField(required=False, allow_null=True)
     reply_to = serializers.UUIDField(required=False, allow_null=True)
     client_id = serializers.CharField(max_length=64, allow_blank=True, default="")
@@ -35,18 +37,21 @@ class ReplySerializer(serializers.Serializer[Any]):
     )
     force = serializers.BooleanField(default=False)
 
-    def validate_text(self, text: str) -> str:
-        if not text.strip():
-            raise serializers.ValidationError(_("There is no text to send."))
-        return text
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refused in the open: a file or template that silently stays behind would be worse."""
-        if attrs.pop("media", None):
-            raise Problem(422, "media_unsupported", _("Files cannot be sent from here."))
-        if attrs.pop("template", None):
-            raise Problem(422, "template_unsupported", _("Templates cannot be sent from here."))
+        if not (attrs["text"].strip() or attrs.get("media") or attrs.get("template")):
+            raise serializers.ValidationError({"text": [_("There is no text to send.")]})
         return attrs
+
+
+def filled(conversation: Conversation, given: dict[str, Any]) -> dict[str, Any]:
+    """A template's words take the place of the text. Raises 422 with the fields that are wrong."""
+    if not given.get("template"):
+        return {**given, "template": None}
+    try:
+        found = templates.fill(conversation, given["template"])
+    except templates.Unfit as error:
+        raise unfit(error) from error
+    return {**given, "text": found.text, "template": found.stored}
 
 
 class Messages(OfConversation):
@@ -68,11 +73,11 @@ class Messages(OfConversation):
         },
     )
     def post(self, request: Request, pk: Any) -> Response:
-        conversation = find(visible_to(request.member).only("id", "state"), pk)
-        given = read(ReplySerializer, request)
+        conversation = find(visible_to(request.member).select_related(*SENT_BY), pk)
+        given = filled(conversation, read(ReplySerializer, request))
         if (quoted := given.get("reply_to")) is not None:
             find(Message.objects.filter(conversation_id=conversation.pk).only("id"), quoted)
-        with refusals():
+        with refusals(conversation):
             message, new = outbox.reply(conversation.pk, agent=request.member, **given)
         shown = messages_of(Message.objects).get(pk=message.pk)
         return Response(MessageShape(shown).data, status=201 if new else 200)

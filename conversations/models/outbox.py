@@ -1,4 +1,4 @@
-"""Platform calls still to make or made."""
+"""Platform calls still to make or made, each attempt at them, and what the platform told of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Membership
 from accounts.tenancy import TenantModel
-from channels_hub.models import ChannelAccount
+from channels_hub.models import ChannelAccount, MediaFile
 from conversations.models.conversation import Conversation
 from conversations.models.talk import Message
 
@@ -21,6 +22,7 @@ class Delivery(TenantModel):
         BOT = "bot"
         SYSTEM = "system"
         API = "api"
+        BULK = "bulk"
 
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="deliveries")
@@ -37,6 +39,8 @@ class Delivery(TenantModel):
     retry_delay = models.FloatField(default=5.0)
     attempt_id = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
+    looked_up_at = models.DateTimeField(null=True)  # unconfirmed: when the platform was asked last
+    look_ups = models.PositiveSmallIntegerField(default=0)
     provider_id = models.CharField(max_length=255, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.CharField(max_length=300, blank=True)
@@ -66,10 +70,120 @@ class Delivery(TenantModel):
             models.Index(
                 fields=["organization", "settled_at"], condition=Q(status="failed"), name="failed_lately"
             ),
+            # what waits for evidence
+            models.Index(fields=["settled_at"], condition=Q(status="unknown"), name="outbox_unconfirmed"),
             models.Index(
                 fields=["channel", "provider_id"], condition=~Q(provider_id=""), name="outbox_by_provider_id"
             ),
         ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class Pace(TenantModel):
+    """How a channel's sending stands: whose turn it is, whether it rests. Locked while rows are claimed."""
+
+    channel = models.OneToOneField(ChannelAccount, on_delete=models.CASCADE, related_name="pace")
+    served_at = models.DateTimeField(null=True)
+    served = models.PositiveBigIntegerField(default=0)  # deliveries claimed so far
+    failures = models.PositiveSmallIntegerField(default=0)  # connections in a row that reached nobody
+    rests_until = models.DateTimeField(null=True)
+    rests_because = models.CharField(max_length=40, blank=True)
+    next_look_at = models.DateTimeField(null=True)  # when the platform is asked again what came in
+    looked_until = models.DateTimeField(null=True)  # up to when its answers are known
+
+    class Meta:
+        verbose_name = _("pace")
+        verbose_name_plural = _("paces")
+
+    def __str__(self) -> str:
+        return str(self.channel)
+
+
+class Attempt(TenantModel):
+    """One call of the platform: written with the claim, before the call; its end tells how it went.
+
+    What was said and answered is kept without secrets and without what the message says.
+    """
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="tries", db_index=False)
+    channel = models.ForeignKey(ChannelAccount, on_delete=models.CASCADE, related_name="+", db_index=False)
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, blank=True)
+    code = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+    milliseconds = models.PositiveIntegerField(null=True)
+    request = models.JSONField(null=True)  # {"method", "url", "fields": [names]}
+    response = models.JSONField(null=True)  # {"status", "fields": {...}} in the platform's words
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        indexes = [
+            models.Index(fields=["delivery", "number"], name="attempts_of_delivery"),
+            # the rate: calls under way, and those that ended within the last moments
+            models.Index(fields=["channel", "-ended_at"], name="attempts_of_channel"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id} {self.number}"
+
+
+class Receipt(TenantModel):
+    """A status report as it came; the delivery's own status is the highest of them."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="receipts")
+    state = models.CharField(max_length=12)
+    code = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField()  # by the platform's clock, where it tells
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        ordering = ["received_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id} {self.state}"
+
+
+class Later(TenantModel):
+    """What an agent wrote to be sent at a time, or when the customer's window opens again."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")  # -> sent, cancelled, refused
+        SENT = "sent", _("Sent")
+        CANCELLED = "cancelled", _("Cancelled")
+        REFUSED = "refused", _("Not sent")
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="laters")
+    author = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField(blank=True)
+    media = models.ForeignKey(MediaFile, null=True, on_delete=models.PROTECT, related_name="+")
+    template = models.JSONField(null=True)  # {"ref", "language", "name", "body": {"1": ...}, "text"}
+    send_at = models.DateTimeField(null=True)  # None: when the window opens
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    reason = models.CharField(max_length=40, blank=True)
+    message = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="+")
+    client_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("message for later")
+        verbose_name_plural = _("messages for later")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "client_id"], condition=~Q(client_id=""), name="later_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["send_at"], condition=Q(state="waiting"), name="laters_due"),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -63,6 +63,7 @@ class Message(TenantModel):
     options = models.JSONField(default=list)  # [{"id","title"}] that went out with it
     choice = models.JSONField(null=True)  # {"id","title"} the contact pressed
     location = models.JSONField(null=True)  # {"latitude","longitude","label"}
+    template = models.JSONField(null=True)  # {"ref", "language", "name", "body"} of one approved beforehand
     contacts = models.JSONField(default=list)  # contact cards as the platform gave them
     reply_to = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
     provider_id = models.CharField(max_length=255, blank=True)

@@ -14,6 +14,8 @@ from django.utils import translation
 from django.utils.html import format_html
 
 from accounts.roles import Action
+from channels_hub.models import ChannelAccount
+from channels_hub.uploads import Carries, carried_by
 from conversations.pages import initials
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,12 @@ def icon(name: str, css: str = "") -> str:
         static("inbox/i.svg"),
         name,
     )
+
+
+@register.simple_tag
+def carries(channel: ChannelAccount) -> Carries:
+    """What may be attached to an answer on this channel."""
+    return carried_by(channel)
 
 
 @register.simple_tag(takes_context=True)

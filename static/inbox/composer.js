@@ -1,5 +1,7 @@
 // Writing: drafts, the key that sends, optimistic bubbles, an outbox that survives a lost connection.
 
+import { Files } from "./attach.js";
+
 const body = document.body;
 const $ = (id) => document.getElementById(id);
 const texts = $("texts").dataset;
@@ -17,7 +19,7 @@ function bubble(one) {
   if ($(id) || $("open")?.dataset.pk !== one.pk) return;
   const node = $("tpl-bubble").content.firstElementChild.cloneNode(true);
   node.id = id;
-  node.querySelector(".text").textContent = one.text;
+  node.querySelector(".text").textContent = [...(one.files ?? []).map((file) => file.name), one.text].filter(Boolean).join("\n");
   node.querySelector("time").textContent = texts.just;
   $("log").append(node);
   $("log").scrollTop = $("log").scrollHeight;
@@ -34,12 +36,10 @@ function settle(id, html) {
   window.htmx?.process(fresh);
 }
 
-async function post(url, fields) {
-  return fetch(url, {
-    method: "POST",
-    headers: { Accept: "application/json", "X-CSRFToken": body.dataset.csrf },
-    body: new URLSearchParams(fields),
-  });
+async function post(url, fields, files = []) {
+  const sent = new URLSearchParams(fields);
+  for (const file of files) sent.append("media", file.id);
+  return fetch(url, { method: "POST", headers: { Accept: "application/json", "X-CSRFToken": body.dataset.csrf }, body: sent });
 }
 
 let sending = Promise.resolve();
@@ -48,7 +48,7 @@ function send(one) {
   sending = sending.then(async () => {
     let answer;
     try {
-      answer = await post(one.url, { text: one.text, client_id: one.client_id, last_seen_seq: one.last_seen_seq, ...(one.force && { force: "1" }) });
+      answer = await post(one.url, { text: one.text, client_id: one.client_id, last_seen_seq: one.last_seen_seq, ...(one.force && { force: "1" }) }, one.files);
     } catch { return later(one); } // no line: it stays in the outbox
     if (answer.status >= 500) return later(one);
     drop(one.client_id);
@@ -72,7 +72,9 @@ function later(one) {
 function give(one) {
   localStorage.setItem(draftKey(one.pk, "reply"), one.text);
   const composer = document.querySelector("pt-composer");
-  if (composer?.dataset.pk === one.pk) composer.restore();
+  if (composer?.dataset.pk !== one.pk) return;
+  composer.restore();
+  composer.files?.back(one.files ?? []);
 }
 
 function stale(one, missed) {
@@ -90,10 +92,14 @@ class PtComposer extends HTMLElement {
     this.addEventListener("input", (event) => this.draft(event.target));
     this.addEventListener("keydown", (event) => this.key(event));
     this.addEventListener("submit", (event) => this.submitted(event));
+    const form = this.querySelector("form[data-upload]");
+    this.files = form && new Files(this, form);
     this.restore();
     for (const one of waiting()) bubble(one);
     new ResizeObserver(() => this.parentElement?.style.setProperty("--foot", `${this.offsetHeight}px`)).observe(this);
   }
+
+  disconnectedCallback() { this.files?.end(); }
 
   get pk() { return this.dataset.pk; } // never remembered: an answer must not go to the wrong person
   get kind() { return this.classList.contains("noting") ? "note" : "reply"; }
@@ -145,9 +151,11 @@ class PtComposer extends HTMLElement {
     if (!form) return;
     event.preventDefault();
     const area = form.querySelector("textarea"), written = area.value.trim();
-    if (!written) return;
+    if (!written && (form.dataset.form === "note" || !this.files?.rows.length)) return;
     if (form.dataset.form === "note") return this.saveNote(form, area, written);
+    if (this.files?.busy || this.files?.broken) return tell("toast", { text: this.files.texts[this.files.busy ? "busy" : "broken"] });
     const one = {
+      files: this.files?.hand() ?? [],
       client_id: crypto.randomUUID?.() ?? String(Math.random()).slice(2) + Date.now(), pk: this.pk, url: form.action, text: written,
       last_seen_seq: $("log").dataset.lastSeq,
     };

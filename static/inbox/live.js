@@ -104,6 +104,7 @@ function apply(frame) {
     if (op.target.startsWith("row-")) putRow(fresh, op.op === "top");
     else if (op.op === "morph") {
       const same = op.target === "composer" && target?.dataset.mode === fresh.dataset.mode; // a draft is being written
+      if (same) tell("foot", { foot: target, fresh });
       if (target && !same && target.outerHTML !== fresh.outerHTML) replace(target, fresh);
     } else {
       inbound ||= !target && fresh.matches(".m.i2");

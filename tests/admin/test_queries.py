@@ -15,10 +15,19 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import ApiKey, AuditEntry, Membership
-from channels_hub.models import ChannelAccount, InboundEvent
+from channels_hub.models import ChannelAccount, InboundEvent, MessageTemplate
 from contacts.models import Contact
 from conversations import handoff, signs
-from conversations.models import Conversation, Deadline, Delivery, Event, Message, RoutingDecision
+from conversations.models import (
+    Conversation,
+    Deadline,
+    Delivery,
+    Event,
+    Message,
+    RoutingDecision,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from flows import services
 from flows.models import Flow, FlowVersion
 from queues.models import (
@@ -33,7 +42,7 @@ from queues.models import (
     SlaPolicy,
 )
 from tests.admin.pages import page
-from tests.admin.world import World, dead_event, new_colleague, talk
+from tests.admin.world import World, dead_event, new_colleague, new_template, talk, told_event
 
 CEILING = 25
 TALK = (Conversation, Message, Delivery, Event, Deadline, Contact, RoutingDecision)
@@ -115,6 +124,9 @@ GROW: dict[type, Callable[[World, int], None]] = {
     SlaPolicy: more(SlaPolicy, name=unique, wait_minutes=lambda _w: 5),
     DeskSettings: lambda world, n: None,  # one row
     Calendar: more(Calendar, name=unique),
+    MessageTemplate: lambda world, n: [new_template(world, uuid4().hex) for _ in range(n)] and None,
+    WebhookEndpoint: more(WebhookEndpoint, url=lambda _w: f"https://{uuid4().hex}.example.com/"),
+    WebhookMessage: lambda world, n: [told_event(world) for _ in range(n)] and None,
 }  # fmt: skip
 
 

@@ -10,11 +10,21 @@ from django_scopes import scope
 
 from accounts import audit
 from accounts.models import ApiKey, AuditEntry, Membership, Organization, User
-from channels_hub.models import ChannelAccount, InboundEvent
+from channels_hub.models import ChannelAccount, InboundEvent, MessageTemplate
 from contacts.models import Contact
 from contacts.services import KnownBy, recognise
-from conversations import handoff
-from conversations.models import Conversation, Deadline, Delivery, Event, Message, RoutingDecision
+from conversations import handoff, hooks
+from conversations.models import (
+    Conversation,
+    Deadline,
+    Delivery,
+    Event,
+    Message,
+    RoutingDecision,
+    WebhookAttempt,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from conversations.moves import moving
 from conversations.opening import open_conversation
 from flows import demo, services
@@ -135,9 +145,36 @@ def dead_event(world: World, body: bytes = b"", kind: str = "message", state: st
     )  # fmt: skip
 
 
+def told_event(world: World) -> WebhookMessage:
+    now = timezone.now()
+    message = WebhookMessage.objects.create(
+        organization=world.organization, endpoint=world[WebhookEndpoint], type="message.status",
+        data={"client_id": world.mark}, occurred_at=now, next_at=now, attempts=1, state="failed",
+    )  # fmt: skip
+    WebhookAttempt.objects.create(
+        organization=world.organization, message=message, number=1, at=now, milliseconds=9, status=500,
+        answer=world.mark,
+    )  # fmt: skip
+    return message
+
+
+def new_template(world: World, ref: str) -> MessageTemplate:
+    return MessageTemplate.objects.create(
+        organization=world.organization, account=world[ChannelAccount], ref=ref,
+        name=f"{world.mark} template",
+        language="pt_BR", body=f"Olá {{{{1}}}}, {world.mark}", variables={"1": "Ana"}, approval="approved",
+    )  # fmt: skip
+
+
 def _records(world: World) -> None:
     owner = world.members["owner"]
+    world.objects[MessageTemplate] = new_template(world, "HX1")
     world.objects[InboundEvent] = dead_event(world)
+    world.objects[WebhookEndpoint] = WebhookEndpoint.objects.create(
+        organization=world.organization, url=f"https://{world.mark}.example.com/", description=world.mark,
+        secrets={"current": hooks.new_secret()},
+    )  # fmt: skip
+    world.objects[WebhookMessage] = told_event(world)
     world.objects[ApiKey] = ApiKey.objects.create(
         organization=world.organization, name=f"{world.mark} key", prefix=f"pk_{world.mark[:8]}",
         digest=b"d" * 32, creator=owner, scopes=["conversations:read"],

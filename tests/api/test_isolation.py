@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ LIST = "a list shows the caller's organization only"
 OWN = "concerns the caller alone"
 OWN_DESK = "concerns the caller's organization alone"
 OPEN = "nobody is known yet"
+SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 CASES = {
     "api-schema": Case("schema", holds="describes addresses, holds no rows"),
@@ -67,9 +69,15 @@ CASES = {
     "api-conversation-messages": Case(
         "conversations/{conversation}/messages", {"GET": None, "POST": {"text": "x"}}
     ),
+    "api-media": Case("media", {"POST": X}, holds="takes a file: test_files.py tries foreign conversations"),
+    "api-file": Case("media/{media}"),
     "api-conversation-notes": Case(
         "conversations/{conversation}/notes", {"GET": None, "POST": {"text": "x"}}
     ),
+    "api-conversation-laters": Case(
+        "conversations/{conversation}/later", {"GET": None, "POST": {"text": "x", "send_at": SOON}}
+    ),
+    "api-conversation-later": Case("conversations/{conversation}/later/{later}", {"DELETE": None}),
     "api-conversation-events": Case("conversations/{conversation}/events"),
     "api-conversation-routing": Case("conversations/{conversation}/routing"),
     "api-conversation-why": Case("conversations/{conversation}/why"),
@@ -108,6 +116,12 @@ CASES = {
     "api-message-retry": Case("messages/{message}/retry", {"POST": X}),
     "api-message-cancel": Case("messages/{message}/cancel", {"POST": X}),
     "api-outbox-stats": Case("outbox/stats", holds="figures of the caller's organization"),
+    "api-webhooks": Case("webhooks", holds=LIST),
+    "api-webhook": Case("webhooks/{webhook}", ONE),
+    "api-webhook-rotate-secret": Case("webhooks/{webhook}/rotate-secret", {"POST": X}),
+    "api-webhook-test": Case("webhooks/{webhook}/test", {"POST": X}),
+    "api-webhook-messages": Case("webhooks/{webhook}/messages"),
+    "api-webhook-resend": Case("webhooks/{webhook}/messages/{webhook_message}/resend", {"POST": X}),
     "api-nowhere": Case("nowhere", holds="never finds anything"),
 }
 

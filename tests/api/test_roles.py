@@ -65,7 +65,12 @@ TABLE = [
     ("GET", f"conversations/{NOWHERE}/messages", ALL),
     ("GET", f"conversations/{NOWHERE}/events", ALL),
     ("POST", f"conversations/{NOWHERE}/messages", HANDS),
+    ("POST", "media", HANDS),
+    ("GET", f"media/{NOWHERE}", ALL),
     ("POST", f"conversations/{NOWHERE}/notes", HANDS),
+    ("GET", f"conversations/{NOWHERE}/later", ALL),
+    ("POST", f"conversations/{NOWHERE}/later", HANDS),
+    ("DELETE", f"conversations/{NOWHERE}/later/{NOWHERE}", HANDS),
     *[
         ("POST", f"conversations/{NOWHERE}/{move}", HANDS)
         for move in (
@@ -97,6 +102,13 @@ TABLE = [
     ("POST", f"messages/{NOWHERE}/retry", STAFF),
     ("POST", f"messages/{NOWHERE}/cancel", STAFF),
     ("GET", "outbox/stats", STAFF),
+    ("GET", "webhooks", TOP),
+    ("POST", "webhooks", TOP),
+    *[(method, f"webhooks/{NOWHERE}", TOP) for method in ("GET", "PUT", "PATCH", "DELETE")],
+    ("POST", f"webhooks/{NOWHERE}/rotate-secret", TOP),
+    ("POST", f"webhooks/{NOWHERE}/test", TOP),
+    ("GET", f"webhooks/{NOWHERE}/messages", TOP),
+    ("POST", f"webhooks/{NOWHERE}/messages/{NOWHERE}/resend", TOP),
 ]
 
 
@@ -142,6 +154,7 @@ PROBES = {
     Action.READ_CHANNELS: ("GET", "channels"),
     Action.EDIT_CHANNELS: ("DELETE", f"channels/{NOWHERE}"),
     Action.EDIT_API_KEYS: ("GET", "api-keys"),
+    Action.EDIT_WEBHOOKS: ("GET", "webhooks"),
     Action.SEND_DIRECT: ("POST", "messages"),
     Action.READ_OUTBOX: ("GET", "outbox/stats"),
     Action.REPLAY: ("POST", f"messages/{NOWHERE}/retry"),

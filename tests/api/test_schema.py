@@ -32,6 +32,7 @@ def test_every_address_is_described(schema: dict) -> None:
     }
     described = {path.replace("{pk}", "{id}") for path in schema["paths"] if path.startswith("/api/v1/")}
 
+    named = {name.replace("<uuid:message>", "{message}") for name in named}
     assert {name.replace("<int:number>", "{number}") for name in named} == described
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from accounts.models import Membership
 from tests import processes
-from tests.browser.chromium import launch
+from tests.browser.chromium import CHROMIUM, FLAGS, launch
 from tests.conftest import PASSWORD
 from tests.pages.conftest import settled, write_in
 
@@ -128,3 +128,14 @@ def enter(live_site: Site) -> Callable[..., None]:
         page.wait_for_url(lambda url: "/login" not in url)
 
     return log_in
+
+
+@pytest.fixture
+def chromium_with_sound(chromium: Any) -> Iterator[Any]:
+    """A page whose microphone hums; Chromium takes that as a flag of its start."""
+    arguments = [*FLAGS, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    browser = chromium.browser_type.launch(executable_path=str(CHROMIUM), args=arguments)
+    page = browser.new_context(locale="en-US", permissions=["microphone"]).new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    browser.close()

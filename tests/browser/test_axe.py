@@ -6,12 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from conversations.models import Conversation
+from channels_hub.models import MessageTemplate
+from conversations import laters, outbox
+from conversations.models import Conversation, Later
+from conversations.moves import writing
 from queues.models import AgentProfile, BreakReason
 
 VENDOR = Path(__file__).parent / "vendor"
@@ -48,7 +53,30 @@ def desk(acme, ana, sofia, support, make_queue, make_conversation, make_contact,
     make_conversation("pending")
     Conversation.objects.filter(pk=waiting.pk).update(queue_priority=100)
     AgentProfile.objects.filter(member=sofia).update(presence="busy")
+    shut = _shut(ana, make_conversation, make_contact)
+    Conversation.objects.filter(pk=shut.pk).update(last_inbound_at=None)
     return mine
+
+
+def _shut(ana, make_conversation, make_contact) -> Conversation:
+    """The window is closed: templates to choose from, one that failed, one unconfirmed, two planned."""
+    shut = make_conversation("human_handoff", agent=ana, contact=make_contact("Fechada"))
+    for name in ("pedido_saiu", "boleto"):
+        MessageTemplate.objects.create(
+            organization_id=shut.organization_id, account_id=shut.channel_id, ref=f"HX-{name}", name=name,
+            language="pt_BR", category="utility", body="Olá {{1}}, seu {{2}} está pronto.",
+            approval="approved", variables={"2": "pedido"},
+        )  # fmt: skip
+    for status, code in (("failed", "63016"), ("failed", "content"), ("unknown", "no_answer")):
+        message, _new = outbox.reply(shut.pk, agent=ana, text="Seu pedido saiu")
+        message.deliveries.update(status=status, error_code=code, settled_at=timezone.now())
+        with writing(shut.pk) as locked:
+            outbox.refresh_status(locked, message)
+    for _n in range(2):
+        when = timezone.now() + timedelta(days=1)
+        plan, _new = laters.plan(shut.pk, agent=ana, text="Bom dia!", send_at=when)
+    Later.objects.filter(pk=plan.pk).update(state="refused", reason="window_closed")
+    return shut
 
 
 def opened(selector: str) -> Callable[[Any], None]:
@@ -79,6 +107,9 @@ PAGES: dict[str, tuple[str, str, Callable[[Any], None]]] = {
     "why": ("sofia", "/inbox/{pk}/?tab=all", why),
     "transfer": ("ana", "/inbox/{pk}/", opened("#head [data-key=t]")),
     "snooze": ("ana", "/inbox/{pk}/", opened("#head [data-key=h]")),
+    "template": ("ana", "/inbox/{pk}/", opened("#composer a[href$='/template/']")),
+    "later": ("ana", "/inbox/{pk}/", opened("#composer a[href$='/later/']")),
+    "closed": ("ana", "/inbox/{shut}/", nothing),
     "presence": ("ana", "/queues/", opened("#me-button")),
     "leaving": ("ana", "/queues/", opened("#me-presence [value=offline]")),
     "board": ("sofia", "/queues/", nothing),
@@ -97,7 +128,8 @@ def entered(live_site, browser_page, enter, ana, sofia, desk) -> Iterator[Callab
 
     def go(name: str) -> Any:
         who, path, _act = PAGES[name]
-        path = path.format(pk=desk.pk)
+        shut = Conversation.objects.get(contact__name="Fechada")
+        path = path.format(pk=desk.pk, shut=shut.pk)
         if who:
             enter(browser_page, people[who], "/preferences/")
         browser_page.emulate_media(reduced_motion="reduce")

@@ -18,6 +18,8 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FORM = "application/x-www-form-urlencoded"
 INBOUND = ("text", "button_bsuid", "image", "location", "list", "contact", "referral")
 STATUS = ("status_failed", "status_read")
+SMS = ("sms_text", "sms_media")
+SMS_STATUS = ("sms_status",)
 
 
 def call(body: bytes | str, part: str = "inbound", content_type: str = FORM) -> RawRequest:
@@ -27,7 +29,7 @@ def call(body: bytes | str, part: str = "inbound", content_type: str = FORM) -> 
 
 
 def recorded(name: str) -> RawRequest:
-    part = "status?ref=0f1d8c1e" if name in STATUS else "inbound"
+    part = "status?ref=0f1d8c1e" if name in STATUS + SMS_STATUS else "inbound"
     return call((FOLDER / f"{name}.txt").read_bytes(), part)
 
 

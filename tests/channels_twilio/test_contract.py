@@ -1,8 +1,8 @@
-"""Twilio WhatsApp keeps the promises of every adapter."""
+"""Both kinds of Twilio channels keep the promises of every adapter."""
 
 from channels_hub.contract import Outcome
 from channels_hub.testing import AdapterContract
-from channels_twilio.adapter import TwilioWhatsApp
+from channels_twilio.adapter import TwilioSms, TwilioWhatsApp
 from tests.channels_twilio import recorded as rec
 
 
@@ -47,3 +47,13 @@ class TestTwilioWhatsApp(AdapterContract):
 
     def unreadable(self):
         return rec.call(b"MessageSid=SM1&Body=%ff%fe")
+
+
+class TestTwilioSms(TestTwilioWhatsApp):
+    adapter = TwilioSms({"account_sid": rec.SID}, "+12125550100", callback_url=rec.BASE)
+
+    def recorded(self):
+        return [rec.recorded(name) for name in (*rec.SMS, *rec.SMS_STATUS)]
+
+    def unknown(self):
+        return rec.changed("sms_status", MessageStatus="teleported")

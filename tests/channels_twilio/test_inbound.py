@@ -1,9 +1,11 @@
 """What Twilio's calls mean: people, texts, files, answers, statuses; and what is refused."""
 
 import base64
+import hmac
 import json
 from dataclasses import replace
 from hashlib import sha256
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -270,3 +272,28 @@ def test_the_bare_url_finds_its_channel_by_the_body():
     assert ADAPTER.accounts(recorded("text")) == (AccountKey(SID, "+551130000000"),)
     assert ADAPTER.accounts(recorded("status_read")) == (AccountKey(SID, "+551130000000"),)
     assert ADAPTER.accounts(call(b"%ff")) == ()
+
+
+def test_a_shared_key_signs_with_sha256():
+    request = recorded("text")
+    form = sorted(parse_qsl(request.body.decode(), keep_blank_values=True))
+    said = request.url + "".join(name + value for name, value in form)
+    header = base64.b64encode(hmac.new(b"shared", said.encode(), sha256).digest()).decode()
+    headers = {
+        **request.headers,
+        "x-twilio-signature": header,
+        "x-twilio-webhooks-signature-settings": "key=SK1,algorithm=HMAC_SHA256",
+    }
+    ADAPTER.verify(replace(request, headers=headers), {"auth_token": TOKEN, "shared_key": "shared"})
+    with pytest.raises(BadSignature):
+        ADAPTER.verify(replace(request, headers=headers), {"auth_token": TOKEN})
+
+
+@pytest.mark.parametrize("port", ["", ":443"])
+def test_twilio_may_sign_the_address_with_or_without_its_port(port):
+    request = recorded("text")
+    url = request.url.replace("example.org", f"example.org{port}")
+    header = twilio_signature(TOKEN, url, parse_qsl(request.body.decode(), keep_blank_values=True))
+    ADAPTER.verify(
+        replace(request, headers={**request.headers, "x-twilio-signature": header}), {"auth_token": TOKEN}
+    )

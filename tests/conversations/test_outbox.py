@@ -16,7 +16,7 @@ from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
 from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount
-from conversations import handoff, intake, outbox, sending
+from conversations import handoff, intake, outbox, receipts, sending, settling
 from conversations.models import Conversation, Delivery, Message
 from conversations.moves import writing
 from queues.models import Queue
@@ -144,7 +144,7 @@ def test_a_worker_that_died_leaves_unknown_not_a_second_call(
     message = send("oi", talk, ana)
     assert sending.claim() is not None  # the claim is committed, then the worker dies
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert sending.expire_leases() == 1
+    assert settling.expire_leases() == 1
     due_now()
     sending.drain(threads=1)
     message.refresh_from_db()
@@ -194,7 +194,7 @@ def test_status_only_rises_in_any_order(
     delivery = message.deliveries.get()
     for status in order:
         report = Report(delivery.provider_id, State(status), timezone.now())
-        sending.apply_report(twilio_channel, report)
+        receipts.apply_report(twilio_channel, report)
     message.refresh_from_db()
     assert message.status == "read"
     assert message.read_at is not None
@@ -204,10 +204,10 @@ def test_a_report_may_be_faster_than_the_answer(
     fake: FakeProvider, talk: Conversation, ana: Membership, twilio_channel: ChannelAccount
 ) -> None:
     message = send("oi", talk, ana)
-    claimed = sending.claim()
+    (claimed,) = sending.claim().rows
     report = Report("SM1", State.DELIVERED, timezone.now(), client_ref=str(claimed.delivery_id))
-    sending.apply_report(twilio_channel, report)
-    sending.settle(claimed, sending._call(claimed))
+    receipts.apply_report(twilio_channel, report)
+    settling.settle([sending.call(claimed)])
     message.refresh_from_db()
     assert message.status == "delivered"
 
@@ -349,6 +349,6 @@ def test_an_integrator_may_address_somebody_who_never_wrote_and_the_platform_dec
     assert bodies(fake) == ["Pedido enviado"]
     report = Report("", State.FAILED, timezone.now(), code="63016")
     delivery = Delivery.objects.get(message=answer["message_id"])
-    sending.apply_report(twilio_channel, replace(report, client_ref=str(delivery.pk)))
+    receipts.apply_report(twilio_channel, replace(report, client_ref=str(delivery.pk)))
     message = Message.objects.get(pk=answer["message_id"])
     assert (message.status, message.error_code) == ("failed", "63016")

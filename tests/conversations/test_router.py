@@ -36,7 +36,7 @@ def owners() -> list[str | None]:
 
 
 def after(kind: str) -> None:
-    Deadline.objects.filter(kind=kind).update(due_at=timezone.now() - timedelta(seconds=1))
+    Deadline.objects.filter(kind=kind).update(due_at=timezone.now() - timedelta(minutes=1))
     clockwork.drain_deadlines()
 
 

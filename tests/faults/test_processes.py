@@ -17,7 +17,7 @@ from accounts.models import Membership
 from channels_hub.fake_provider import FakeProvider
 from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount, InboundEvent
-from conversations import outbox, sending
+from conversations import outbox, sending, settling
 from conversations.invariants import findings
 from conversations.models import Conversation, Delivery, Message
 from tests import processes, twilio
@@ -123,7 +123,7 @@ def test_a_sender_killed_in_mid_call_never_sends_twice(
                 wait_until(lambda known=known: len(fake.requests()) > known + 1, 10)
                 poller.kill()
                 Delivery.objects.filter(status="processing").update(lease_until=timezone.now())
-                sending.expire_leases()
+                settling.expire_leases()
                 Delivery.objects.filter(status="unknown").update(
                     settled_at=timezone.now() - sending.UNKNOWN_HOLDS
                 )

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 
 from channels_hub.contract import Outcome, SendResult
 from contacts.models import Contact
-from conversations import bot, clockwork, handoff, intake, outbox, resting, router, sending
+from conversations import bot, clockwork, handoff, intake, outbox, resting, router, sending, settling
 from conversations.invariants import findings
-from conversations.models import Conversation, Deadline, Delivery, Message, Reception
+from conversations.models import Conversation, Deadline, Delivery, Message, Pace, Reception
 from conversations.moves import database_now
 from queues.models import AgentProfile, Queue
 from tests import twilio
@@ -345,9 +345,8 @@ class DeskMachine(RuleBasedStateMachine):
         row.status, sid = "processing", self.sids.setdefault(claimed.delivery_id, twilio.new_sid())
         if early:
             self.report(claimed.delivery_id, early)
-        sending.settle(
-            claimed, SendResult(Outcome(outcome), provider_id=sid if outcome == "accepted" else "")
-        )
+        result = SendResult(Outcome(outcome), provider_id=sid if outcome == "accepted" else "")
+        settling.settle([settling.Ended(claimed, result)])
         if not early or outcome == "accepted":
             self.desk.attempted(row, outcome)
         else:
@@ -363,22 +362,23 @@ class DeskMachine(RuleBasedStateMachine):
         Delivery.objects.filter(pk=claimed.delivery_id).update(
             lease_until=database_now() - timedelta(seconds=1)
         )
-        assert sending.expire_leases() == 1
+        assert settling.expire_leases() == 1
         self.desk.attempted(self.desk.rows[claimed.delivery_id], "ambiguous")
 
-    def claimed(self) -> sending.Claimed | None:
+    def claimed(self) -> settling.Claimed | None:
         """The next row to send; what consent refuses is settled on the way."""
+        Pace.objects.update(rests_until=None)
         Delivery.objects.filter(status="retrying").update(due_at=database_now() - timedelta(seconds=1))
         found = sending.claim()
-        if found is None:
+        if found is None or not (found.rows or found.refused):
             return None
-        pk = found.delivery_id if isinstance(found, sending.Claimed) else found
+        pk = found.rows[0].delivery_id if found.rows else found.refused[0]
         row = self.desk.rows[pk]
         assert row.is_waiting
         may_go = self.desk.talks[row.talk].contact not in self.desk.opted_out
-        assert isinstance(found, sending.Claimed) == may_go, "consent is asked in the claim"
-        if isinstance(found, sending.Claimed):
-            return found
+        assert bool(found.rows) == may_go, "consent is asked in the claim"
+        if found.rows:
+            return found.rows[0]
         row.status = "failed"
         return None
 

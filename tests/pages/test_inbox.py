@@ -47,6 +47,7 @@ POSTS = [
     "inbox-reply",
     "inbox-note",
     "inbox-seen",
+    "inbox-typing",
     "inbox-claim",
     "inbox-transfer",
     "inbox-release",
@@ -257,7 +258,7 @@ def test_a_closed_window_replaces_the_field_by_the_reason(log_in, ana, make_conv
         locked.last_inbound_at = None
     page = text(log_in(ana).get(reverse("inbox-thread", args=[conversation.pk])))
 
-    assert 'data-mode="unable"' in page
+    assert 'data-mode="template"' in page
     assert 'id="b"' not in page
     assert "platform has approved" in page
 

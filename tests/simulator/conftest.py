@@ -29,7 +29,7 @@ def server(live_server, settings) -> Iterator[str]:
     settings.PYTAKE_COALESCE_SECONDS = 0
     yield live_server.url
     # A connection kept alive would keep a thread of the server, and its database connection, past the test.
-    sending._client().close()
+    sending.close_clients()
 
 
 @pytest.fixture

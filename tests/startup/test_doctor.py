@@ -2,14 +2,22 @@
 
 import http.server
 import io
+import json
 import threading
+import time
+from datetime import timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import timezone
 
+from channels_hub.models import ChannelAccount
+from conversations.models import Pace, WebhookEndpoint
 from pytake.management.commands import doctor
 from pytake.management.commands.doctor import Level
+from tests.conftest import another_session
 from tests.startup.conftest import free_port
 
 
@@ -125,3 +133,93 @@ def test_the_command_fails_when_something_is_wrong_and_says_what_to_do(monkeypat
 
     assert "none answers" in output.getvalue()
     assert "manage.py up" in output.getvalue()
+
+
+@pytest.mark.parametrize("url", ["http://desk.example.com", "https://desk.example.com"])
+def test_a_public_address_wants_encryption_and_an_answer(settings, monkeypatch, url):
+    settings.PUBLIC_URL = url
+    monkeypatch.setattr(doctor, "_status_of", lambda root: 502)
+
+    assert levels(doctor.public_address()) == [Level.WRONG] * (2 if url.startswith("http:") else 1)
+
+
+def test_a_public_address_that_is_not_reached_from_here_is_only_a_warning(settings, monkeypatch):
+    settings.PUBLIC_URL = f"https://127.0.0.2:{free_port()}"
+
+    found = list(doctor.public_address())
+
+    assert levels(found) == [Level.WARNING]
+    assert found[0].advice
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("ahead", "level"), [(0, Level.OK), (90, Level.WRONG)])
+def test_clocks_that_disagree_are_told(monkeypatch, ahead, level):
+    now = time.time()
+    monkeypatch.setattr(doctor.time, "time", lambda: now + ahead)
+
+    assert levels(doctor.clock()) == [level]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_poller_is_seen_by_its_connection_and_its_absence_too(monkeypatch):
+    assert levels(doctor.poller()) == [Level.WRONG]
+    monkeypatch.setenv("PGAPPNAME", doctor.APPLICATION)
+
+    with another_session() as session:
+        session.execute("SELECT 1")
+        assert levels(doctor.poller()) == [Level.OK]
+        monkeypatch.setattr(doctor, "POLLER_SECONDS", 0)  # it hangs: its last question is too long ago
+        assert levels(doctor.poller()) == [Level.WRONG]
+
+
+def test_each_channel_is_looked_at(twilio_channel):
+    def found():
+        return [(one.level, one.text.partition(": ")[2]) for one in doctor.channels()]
+
+    now = timezone.now()
+    assert found() == [(Level.WARNING, "last heard from never")]
+    ChannelAccount.objects.update(last_inbound_at=now)
+    assert found()[0][0] is Level.OK
+    Pace.objects.create(
+        organization=twilio_channel.organization,
+        channel=twilio_channel,
+        rests_until=now + timedelta(minutes=1),
+        rests_because="unreachable",
+    )
+    assert found()[0][0] is Level.WARNING
+    twilio_channel.mark("attention", "20003 Authenticate")
+    assert found() == [(Level.WRONG, "20003 Authenticate")]
+    ChannelAccount.objects.update(secrets={})
+    assert found() == [(Level.WRONG, "lacks auth_token")]
+    ChannelAccount.objects.update(is_active=False)
+    assert levels(doctor.channels()) == [Level.WARNING]
+
+
+def test_keys_that_do_not_open_the_secrets_are_wrong(twilio_channel, settings):
+    settings.PYTAKE_FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    found = list(doctor.channels())
+
+    assert levels(found) == [Level.WRONG]
+    assert "PYTAKE_FIELD_KEYS" in found[0].advice
+
+
+def test_what_did_not_arrive_is_told(acme):
+    assert levels(doctor.sending()) == [Level.OK]
+    WebhookEndpoint.objects.create(
+        organization=acme, url="https://example.com/", is_active=False, disabled_because="gone"
+    )
+
+    assert levels(doctor.sending()) == [Level.WARNING, Level.OK]
+
+
+@pytest.mark.django_db
+def test_programs_get_the_findings_as_json(monkeypatch):
+    monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding(Level.WRONG, "web", "x", "y")]))
+    output = io.StringIO()
+
+    with pytest.raises(CommandError):
+        call_command("doctor", "--json", stdout=output)
+
+    assert json.loads(output.getvalue()) == [{"level": "wrong", "subject": "web", "text": "x", "advice": "y"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -11,18 +12,37 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, close_old_connections
 
-from conversations import attendance, clockwork, intake, overflows, repair, router, sending, sla
+from conversations import (
+    attendance,
+    clockwork,
+    hook_calls,
+    intake,
+    laters,
+    overflows,
+    reconcile,
+    repair,
+    router,
+    sending,
+    settling,
+    sla,
+)
 
 logger = logging.getLogger(__name__)
+
+APPLICATION = "pytake poller"  # as PostgreSQL lists it; the doctor looks there
 
 # What runs how often, in seconds. The bot's pause is timed here, hence the short step.
 ROUNDS: tuple[tuple[float, Callable[[], object]], ...] = (
     (0.2, clockwork.drain_deadlines),
     (0.3, router.drain),
     (0.5, intake.drain),
-    (0.5, lambda: sending.drain(threads=2)),
+    (0.5, lambda: sending.drain(patient=True)),
     (1.0, intake.fetch_media),
-    (5.0, sending.expire_leases),
+    (1.0, laters.release_due),
+    (1.0, hook_calls.drain),
+    (5.0, settling.expire_leases),
+    (5.0, reconcile.look_up_due),
+    (10.0, reconcile.fetch_missed),
     (10.0, router.sweep),
     (10.0, attendance.sweep),
     (10.0, sla.review),
@@ -36,6 +56,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        os.environ["PGAPPNAME"] = APPLICATION  # of every connection that its threads open
         stop = threading.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -33,11 +33,16 @@ class Durable(embedded.Postgres):
 
 
 class Command(BaseCommand):
-    help = "Measure webhook, pull, assign, soak, live, pages, engine, or all. Prints ratios and gates."
+    help = (
+        "Measure webhook, pull, assign, soak, live, outbound, pages, engine, or all. Prints ratios and gates."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+        self.add_sizes(parser)
+
+    def add_sizes(self, parser: ArgumentParser) -> None:
         parser.add_argument("--quick", action="store_true", help="fewer rounds and requests")
         parser.add_argument("--tiny", action="store_true", help="only prove that it works")
         parser.add_argument("--out", default=str(RESULTS), help="folder for the figures as JSON")

@@ -1,24 +1,35 @@
 """`manage.py doctor`: what is wrong with this installation, and what to do about it."""
 
 import http.client
+import json
 import shutil
 import stat
+import time
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django_scopes import scopes_disabled
 from kombu.exceptions import OperationalError as BrokerError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts.models import Organization
+from channels_hub import registry
+from channels_hub.models import ChannelAccount
+from conversations.management.commands.poller import APPLICATION
+from conversations.models import Pace
+from conversations.moves import database_now
 from pytake import home
 from pytake.celery import app
 from pytake.health import LAG
@@ -27,10 +38,28 @@ FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int,
   current_setting('transaction_read_only')
 """
+# The poller looks for work several times a second: its last question is its sign of life.
+POLLER = """
+SELECT extract(epoch FROM now() - max(state_change)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = %s
+"""
+SENDING = """
+SELECT
+ (SELECT count(*) FROM conversations_delivery
+   WHERE status = 'failed' AND settled_at > now() - interval '1 day'),
+ (SELECT count(*) FROM conversations_webhookendpoint WHERE NOT is_active AND disabled_because <> ''),
+ (SELECT coalesce(extract(epoch FROM now() - min(m.next_at)), 0) FROM conversations_webhookmessage m
+   JOIN conversations_webhookendpoint e ON e.id = m.endpoint_id
+   WHERE e.is_active AND e.failing_since IS NULL AND m.state = 'pending' AND m.next_at <= now())
+"""
 OLDEST_POSTGRES, OLDEST_REDIS = 130000, (7, 2)
 LATE_SECONDS = 60
 BEAT_SECONDS = 300  # the scheduler writes its last runs down every three minutes
+POLLER_SECONDS = 15
+SKEW_SECONDS = 5
+QUIET = timedelta(days=7)  # without a word from any customer
 LOW_DISK, FULL_DISK = 1_000_000_000, 200_000_000
+OWN_NAMES = {"127.0.0.1", "localhost", "::1"}
 START = "Start PyTake with `python3 manage.py up`."
 
 
@@ -54,31 +83,42 @@ class Command(BaseCommand):
     help = "Say what is wrong with this installation and what to do. Exit code 1 when something is."
     requires_system_checks = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+
     def handle(self, *args: Any, **options: Any) -> None:
         findings = list(examine())
-        for finding in findings:
-            self.stdout.write(f"{finding.level:<8} {finding.subject:<12} {finding.text}")
-            if finding.advice:
-                self.stdout.write(f"{'':<22}-> {finding.advice}")
+        if options["json"]:
+            found = [{**asdict(one), "level": one.level.lower()} for one in findings]
+            self.stdout.write(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            self._tell(findings)
         wrong = sum(finding.level is Level.WRONG for finding in findings)
         if wrong:
             raise CommandError(f"{wrong} of {len(findings)} findings need you.")
 
+    def _tell(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.stdout.write(f"{finding.level:<8} {finding.subject:<12} {finding.text}")
+            if finding.advice:
+                self.stdout.write(f"{'':<22}-> {finding.advice}")
+
 
 def examine() -> Iterator[Finding]:
     """Every examination in turn; what stands on something broken is not asked."""
-    for look in (environment, secrets_file, disk, web):
+    for look in (environment, public_address, secrets_file, disk, web):
         yield from look()
-    for base, upon_it in ((broker, workers), (database, work)):
+    for base, upon_it in ((broker, (workers,)), (database, (clock, poller, work, sending, channels))):
         found = list(base())
         yield from found
         if all(finding.level is not Level.WRONG for finding in found):
-            yield from upon_it()
+            for look in upon_it:
+                yield from look()
 
 
 def environment() -> Iterator[Finding]:
     host = urlsplit(settings.PUBLIC_URL).hostname
-    if host in {"127.0.0.1", "localhost", "::1"}:
+    if host in OWN_NAMES:
         text = f"{settings.PUBLIC_URL} is reachable from this machine only"
         yield Finding(
             Level.WARNING,
@@ -109,6 +149,38 @@ def _field_keys(keys: Iterable[str]) -> Iterator[Finding]:
         yield Finding(Level.OK, "field keys", f"{count} in use")
 
 
+def public_address() -> Iterator[Finding]:
+    """Whether platforms can call us. From inside a network that may fail although they can."""
+    address = urlsplit(settings.PUBLIC_URL)
+    if address.hostname in OWN_NAMES:
+        return
+    if address.scheme != "https":
+        text = "is not encrypted: log-ins and messages can be read on their way"
+        yield Finding(Level.WRONG, "PUBLIC_URL", text, "Put TLS in front and write https://.")
+    try:
+        answer = _status_of(settings.PUBLIC_URL)
+    except (OSError, http.client.HTTPException) as error:
+        text = f"{settings.PUBLIC_URL}/healthz cannot be reached from here ({type(error).__name__})"
+        advice = "Open it from a telephone that is not in your network; if that works, all is well."
+        yield Finding(Level.WARNING, "PUBLIC_URL", text, advice)
+    else:
+        if answer != http.HTTPStatus.OK:
+            text = f"{settings.PUBLIC_URL}/healthz says {answer}"
+            yield Finding(Level.WRONG, "PUBLIC_URL", text, "Does your proxy pass the Host header and TLS on?")
+
+
+def _status_of(root: str, **headers: str) -> int:
+    """What /healthz answers. Raises OSError, HTTPException."""
+    address = urlsplit(root)
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    client = kind(address.hostname or "", address.port, timeout=3)
+    try:
+        client.request("GET", "/healthz", headers=headers)
+        return client.getresponse().status
+    finally:
+        client.close()
+
+
 def secrets_file() -> Iterator[Finding]:
     path = settings.PYTAKE_HOME / home.SECRETS
     if not path.exists():
@@ -129,11 +201,8 @@ def disk() -> Iterator[Finding]:
 
 
 def web() -> Iterator[Finding]:
-    address = urlsplit(settings.INTERNAL_URL)
-    client = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=3)
     try:
-        client.request("GET", "/healthz", headers={"Host": "127.0.0.1"})
-        answer = client.getresponse().status
+        answer = _status_of(settings.INTERNAL_URL, Host="127.0.0.1")
     except (OSError, http.client.HTTPException) as error:
         text = f"nobody answers at {settings.INTERNAL_URL} ({type(error).__name__})"
         yield Finding(Level.WRONG, "web", text, START)
@@ -141,8 +210,6 @@ def web() -> Iterator[Finding]:
         level = Level.OK if answer == http.HTTPStatus.OK else Level.WRONG
         advice = "" if level is Level.OK else "Another program holds the port, or see logs/web.log."
         yield Finding(level, "web", f"{settings.INTERNAL_URL}/healthz says {answer}", advice)
-    finally:
-        client.close()
 
 
 def broker() -> Iterator[Finding]:
@@ -197,6 +264,27 @@ def database() -> Iterator[Finding]:
         yield Finding(Level.OK, "database", f"PostgreSQL {version}, migrated, writable")
 
 
+def clock() -> Iterator[Finding]:
+    """Signatures and log-ins carry a time: machines that disagree refuse each other."""
+    skew = abs((database_now() - datetime.fromtimestamp(time.time(), UTC)).total_seconds())
+    if skew < SKEW_SECONDS:
+        yield Finding(Level.OK, "clock", "this machine and the database agree")
+    else:
+        text = f"this machine and the database are {skew:.0f} s apart"
+        yield Finding(Level.WRONG, "clock", text, "Run a time service (chrony, systemd-timesyncd) on both.")
+
+
+def poller() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute(POLLER, [APPLICATION])
+        age = cursor.fetchone()[0]
+    if age is not None and age < POLLER_SECONDS:
+        yield Finding(Level.OK, "poller", "at work")
+    else:
+        seen = "is not running" if age is None else f"has not asked for work for {age:.0f} s"
+        yield Finding(Level.WRONG, "poller", seen, f"{START} Or see logs/poller.log.")
+
+
 def work() -> Iterator[Finding]:
     """How far the parts that carry work on are behind."""
     with connection.cursor() as cursor:
@@ -228,3 +316,56 @@ def _beat(age: float | None) -> Finding:
     return Finding(
         Level.WARNING, "beat", seen, "It writes that every three minutes; later, see logs/beat.log."
     )
+
+
+def sending() -> Iterator[Finding]:
+    """What did not arrive, at customers and at the systems that our webhooks tell."""
+    with connection.cursor() as cursor:
+        cursor.execute(SENDING)
+        failed, switched_off, behind = cursor.fetchone()
+    if failed:
+        text = f"{failed} messages failed within a day"
+        yield Finding(Level.WARNING, "outbox", text, "Their error codes are under /admin/, outbox.")
+    if switched_off:
+        text = f"{switched_off} outgoing webhooks were switched off after failures"
+        yield Finding(Level.WARNING, "webhooks", text, "Test them under /admin/, then switch them on.")
+    yield _lag("webhooks", float(behind))
+
+
+def channels() -> Iterator[Finding]:
+    """Each active channel: its settings, what the platform said last, whether it rests."""
+    with scopes_disabled():
+        try:
+            found = list(ChannelAccount.objects.filter(is_active=True).select_related("organization"))
+        except InvalidToken:
+            advice = "Put the key that encrypted them back into PYTAKE_FIELD_KEYS, behind the new one."
+            yield Finding(Level.WRONG, "field keys", "do not open the secrets of the channels", advice)
+            return
+        paces = {pace.channel_id: pace for pace in Pace.objects.all()}
+        now = database_now()
+        for channel in found:
+            yield _channel(channel, paces.get(channel.pk), now)
+    if not found and Organization.objects.exists():
+        yield Finding(Level.WARNING, "channels", "none is active", "Add one under /admin/, channels.")
+
+
+def _channel(channel: ChannelAccount, pace: Pace | None, now: datetime) -> Finding:
+    where = f"{channel.organization.slug}/{channel.name}"
+    settings_page = "See its page under /admin/, channels."
+    if channel.kind not in registry.kinds():
+        return Finding(Level.WRONG, "channel", f"{where}: no adapter for {channel.kind}", settings_page)
+    adapter = registry.adapter_class(channel.kind)
+    lacking = [name for name in adapter.required_config if not channel.config.get(name)]
+    lacking += [name for name in adapter.required_secrets if not channel.keys().get(name)]
+    if lacking:
+        return Finding(Level.WRONG, "channel", f"{where}: lacks {', '.join(lacking)}", settings_page)
+    if channel.health == ChannelAccount.Health.ATTENTION:
+        return Finding(Level.WRONG, "channel", f"{where}: {channel.health_detail}", "Test it there.")
+    if pace is not None and pace.rests_until is not None and pace.rests_until > now:
+        text = f"{where}: rests until {pace.rests_until:%H:%M:%S} UTC ({pace.rests_because})"
+        return Finding(Level.WARNING, "channel", text, "It goes on by itself. If often, lower its rate.")
+    if channel.last_inbound_at is None or now - channel.last_inbound_at > QUIET:
+        seen = f"{channel.last_inbound_at:%Y-%m-%d}" if channel.last_inbound_at else "never"
+        advice = "If customers write, check the webhook address at the platform."
+        return Finding(Level.WARNING, "channel", f"{where}: last heard from {seen}", advice)
+    return Finding(Level.OK, "channel", f"{where}: heard from {channel.last_inbound_at:%Y-%m-%d %H:%M} UTC")
