@@ -57,8 +57,8 @@ def by_body(path_kind: str, request: RawRequest) -> list[ChannelAccount]:
     found: list[ChannelAccount] = []
     for kind in registry.kinds_at(path_kind):
         for key in registry.adapter_class(kind).accounts(request):
-            rows = _accounts(path_kind).filter(kind=kind, address=key.address)
             with scopes_disabled():
+                rows = _accounts(path_kind).filter(kind=kind, address=key.address)
                 candidates = list(rows.filter(config__contains=key.config) if key.config else rows)
             found += [one for one in candidates if registry.adapter_for(one).account_id == key.account]
     return found

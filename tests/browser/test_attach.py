@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from channels_hub.models import MediaFile
+from tests.browser.chromium import until
 from tests.channels_hub.files import photo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser, pytest.mark.slow]
@@ -37,7 +38,7 @@ def test_a_picture_is_chosen_seen_sent_and_stands_in_the_log(
     page.wait_for_selector("#log .m.o:not(.sending) .pic img")
     shown = page.locator("#log .m.o .pic img")
     assert shown.get_attribute("src").endswith("/thumbnail/")
-    page.wait_for_function("document.querySelector('#log .pic img').naturalWidth > 0")
+    until(page, "document.querySelector('#log .pic img').naturalWidth > 0")
     assert page.locator("#log .m.o .text").inner_text() == "Segue o recibo"
     assert page.locator(".files li").count() == 0
     message = talk.messages.get(direction="out")
@@ -82,4 +83,4 @@ def test_a_voice_note_is_recorded_converted_and_sent(
     page.wait_for_selector("#log .m.o:not(.sending) audio")
     media = MediaFile.objects.get()
     assert (media.kind, media.mime) == ("voice", "audio/ogg")
-    page.wait_for_function("document.querySelector('#log audio').duration > 0.5")
+    until(page, "document.querySelector('#log audio').duration > 0.5")

@@ -6,6 +6,7 @@ import pytest
 
 from conversations import handoff
 from conversations.models import Conversation, State
+from tests.browser.chromium import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser, pytest.mark.slow]
 
@@ -90,11 +91,11 @@ def test_another_agents_list_follows_without_a_reload(
     enter(page, ana, "/inbox/?tab=queue")
     conversation = make_conversation("queued", queue=support)
     page.wait_for_selector(f"#row-{conversation.pk}")
-    page.wait_for_function("document.getElementById('count-queue').textContent === '1'")
+    until(page, "document.getElementById('count-queue').textContent === '1'")
     handoff.claim(conversation.pk, agent_id=bia.pk)
     page.wait_for_selector(f"#row-{conversation.pk}", state="detached")
 
-    page.wait_for_function("document.getElementById('count-queue').textContent === '0'")
+    until(page, "document.getElementById('count-queue').textContent === '0'")
 
 
 def test_a_draft_stays_with_its_conversation(live_site, browser_page, enter, ana, make_conversation):

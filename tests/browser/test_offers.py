@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from conversations.models import Conversation, Offer, State
 from queues.models import AgentProfile
+from tests.browser.chromium import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser, pytest.mark.slow]
 
@@ -134,7 +135,7 @@ def test_on_a_phone_the_card_stands_above_the_open_conversation(
     live(page)
     make_conversation("queued", queue=offers)
     page.wait_for_selector(".offer")
-    page.wait_for_function("document.querySelector('.offer').getBoundingClientRect().height > 0")
+    until(page, "document.querySelector('.offer').getBoundingClientRect().height > 0")
     card, header = (page.locator(name).bounding_box() for name in (".offer", "#head"))
 
     assert card["y"] + card["height"] <= header["y"]

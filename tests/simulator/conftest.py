@@ -15,7 +15,7 @@ from channels_hub.models import ChannelAccount
 from channels_hub.simulated import SimMessage, SimPhone
 from channels_hub.simulator import services
 from conversations import clockwork, intake, sending
-from conversations.models import Conversation, Delivery, Reception
+from conversations.models import Conversation, Delivery, Pace, Reception
 from conversations.moves import database_now
 from flows.models import Flow
 from queues.models import Queue
@@ -86,6 +86,7 @@ class Desk:
     def hurry(self) -> None:
         """As if the waiting time of a retry were over."""
         Delivery.objects.filter(status="retrying").update(due_at=database_now() - timedelta(seconds=1))
+        Pace.objects.update(rests_until=None)
 
     def fetch_media(self) -> None:
         for media_id in media.due():
