@@ -5,14 +5,11 @@ from __future__ import annotations
 import django
 import requests
 from celery import Celery
+from django.apps import apps
+from django.conf import settings
+from django_scopes import scopes_disabled
 
 django.setup()
-
-from django.conf import settings  # noqa: E402
-from django_scopes import scopes_disabled  # noqa: E402
-
-from conversations.models import Delivery  # noqa: E402
-
 app = Celery("plain", broker=settings.CELERY_BROKER_URL)
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=4)
 session = requests.Session()
@@ -22,8 +19,9 @@ session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
 
 @app.task(name="bench.send")
 def send(pk: str) -> None:
+    deliveries = apps.get_model("conversations.Delivery").objects
     with scopes_disabled():
-        delivery = Delivery.objects.select_related("message", "channel").get(pk=pk)
+        delivery = deliveries.select_related("message", "channel").get(pk=pk)
         form = {"To": "whatsapp:+5511", "Body": delivery.message.text}
         answer = session.post(f"{delivery.channel.config['api_base']}/Messages.json", data=form, timeout=20)
         delivery.provider_id, delivery.status = answer.json()["sid"], "queued"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 
 import django
 
-django.setup()
-
-from conversations import sending, settling  # noqa: E402
-
 
 def main() -> None:
+    django.setup()
+    sending, settling = (import_module(f"conversations.{name}") for name in ("sending", "settling"))
     while True:
         if not sending.drain(seconds=2, patient=True):
             time.sleep(0.05)

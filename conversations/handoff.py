@@ -207,7 +207,7 @@ FIRST_OF_SEVERAL = f"""
         SELECT c.id FROM conversations_conversation c
         WHERE c.id = first.id AND c.state = 'queued' FOR NO KEY UPDATE SKIP LOCKED) AS free
     ORDER BY first.queue_priority DESC, first.queued_at, first.id LIMIT 1
-"""  # noqa: S608
+"""  # noqa: S608 - put together from constants
 MORE_THAN_PULL_AT_ONCE = 100
 
 

@@ -201,3 +201,21 @@ def test_on_a_phone_nothing_is_cut_off(
         " rail.getBoundingClientRect().top] }"
     )
     assert (wide <= 390, beyond <= 0, rail_top > 700) == (True, True, True)
+
+
+def test_the_walls_table_fits_a_phone_in_portuguese(
+    live_site, browser_page, enter, sofia, support, make_queue, make_conversation
+):
+    """The longest of the three languages."""
+    sofia.user.locale = "pt-br"
+    sofia.user.save(update_fields=["locale"])
+    make_queue("vendas")
+    make_conversation("queued", queue=support)
+    enter(browser_page, sofia, "/wall/")
+    browser_page.set_viewport_size({"width": 390, "height": 800})
+    assert "Puxar" in browser_page.text_content("#lines")
+    beyond = browser_page.evaluate(
+        "(() => { const box = document.querySelector('#lines .scroll');"
+        " return box.scrollWidth - box.clientWidth })()"
+    )
+    assert beyond <= 0
