@@ -127,11 +127,6 @@ def rate_of(channel: ChannelAccount) -> Rate:
     return Rate.of(own if own is not None else registry.adapter_class(channel.kind).caps.rate_per_second)
 
 
-def in_use(channel: ChannelAccount) -> int:
-    """Permits that are taken now: what admins see beside the rate."""
-    return _taken(channel, rate_of(channel).seconds)[0]
-
-
 def _taken(channel: ChannelAccount, seconds: float) -> tuple[int, float | None]:
     """How many calls count now, and in how many seconds the first that ended counts no more."""
     with connection.cursor() as cursor:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership
 from accounts.tenancy import TenantModel
-from channels_hub.models import ChannelAccount, MediaFile
+from channels_hub.models import ChannelAccount
 from conversations.models.conversation import Conversation
 from conversations.models.talk import Message
 
@@ -163,7 +163,6 @@ class Later(TenantModel):
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="laters")
     author = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="+")
     text = models.TextField(blank=True)
-    media = models.ForeignKey(MediaFile, null=True, on_delete=models.PROTECT, related_name="+")
     template = models.JSONField(null=True)  # {"ref", "language", "name", "body": {"1": ...}, "text"}
     send_at = models.DateTimeField(null=True)  # None: when the window opens
     expires_at = models.DateTimeField()
