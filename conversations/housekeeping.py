@@ -10,7 +10,7 @@ from django_scopes import scope
 from accounts.models import IdempotencyKey, Organization
 from channels_hub import media
 from channels_hub.models import InboundEvent, MediaFile
-from conversations.models import Attachment, Later, WebhookMessage
+from conversations.models import Attachment, WebhookMessage
 from conversations.moves import database_now
 
 ANSWERS_KEPT = timedelta(hours=24)
@@ -38,5 +38,4 @@ def drop_old_raw_bodies() -> int:
 def _drop_unsent(now: datetime) -> None:
     """Files that somebody uploaded and no message took; their bytes go with the next sweep of orphans."""
     old = MediaFile.objects.filter(uploader__isnull=False, created_at__lt=now - UNSENT_KEPT)
-    taken = Attachment.objects.filter(media=OuterRef("pk")), Later.objects.filter(media=OuterRef("pk"))
-    old.filter(~Exists(taken[0]), ~Exists(taken[1])).delete()
+    old.filter(~Exists(Attachment.objects.filter(media=OuterRef("pk")))).delete()
