@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django import forms
@@ -25,6 +25,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -375,8 +376,9 @@ def log_in(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
     raise PermissionDenied
 
 
-# group -> (title, icon, model or model:page); groups and entries show only for who may see the model's pages
-SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
+# group -> (title, icon, model or model:page, dotted path of what counts its badge); groups and entries show
+# only for who may see the model's pages
+SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, ...], ...]], ...] = (
     (
         gettext_lazy("Service"),
         (
@@ -412,8 +414,17 @@ SIDEBAR: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
     (
         gettext_lazy("Operation"),
         (
-            (gettext_lazy("Raw inbox"), "move_to_inbox", "channels_hub.inboundevent"),
+            (gettext_lazy("Channel health"), "monitor_heart", "channels_hub.channelaccount:health"),
+            (gettext_lazy("Sending in figures"), "bar_chart", "conversations.delivery:figures"),
+            (
+                gettext_lazy("Dead letters"),
+                "sms_failed",
+                "conversations.deadletter",
+                "conversations.admin_dead.badge",
+            ),
             (gettext_lazy("Outbox"), "outbox", "conversations.delivery"),
+            (gettext_lazy("Attempts"), "outgoing_mail", "conversations.attempt"),
+            (gettext_lazy("Raw inbox"), "move_to_inbox", "channels_hub.inboundevent"),
             (gettext_lazy("Ledger"), "receipt_long", "conversations.event"),
             (gettext_lazy("Deadlines"), "alarm", "conversations.deadline"),
             (gettext_lazy("Webhook log"), "published_with_changes", "conversations.webhookmessage"),
@@ -435,17 +446,31 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}
     groups = [{"title": "", "items": [home]}]
     for title, entries in SIDEBAR:
-        items = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:{label.replace('.', '_')}_{page}")}
-            for name, icon, label, page in map(_entry, entries)
-            if admin.site._registry[apps.get_model(label)].has_view_permission(request)
-        ]
+        items = [item for entry in entries if (item := _item(request, *entry))]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
+    _mark(groups, request.path)
     return groups
 
 
-def _entry(entry: tuple[Any, str, str]) -> tuple[Any, str, str, str]:
-    name, icon, where = entry
+def _mark(groups: list[dict[str, Any]], path: str) -> None:
+    """The one entry where the person is: a page below another's address has an entry of its own."""
+    home, *others = (item for group in groups for item in group["items"])
+    around = [item["link"] for item in others if path.startswith(item["link"])]
+    here = max(around, key=len, default=home["link"] if path == home["link"] else "")
+    for item in (home, *others):
+        item["active"] = partial(_is_here, item["link"] == here)
+
+
+def _is_here(here: bool, _request: HttpRequest) -> bool:
+    """Unfold asks a function; what is no function it takes for a path."""
+    return here
+
+
+def _item(request: HttpRequest, name: Any, icon: str, where: str, badge: str = "") -> dict[str, Any] | None:
     label, _colon, page = where.partition(":")
-    return name, icon, label, page or "changelist"
+    if not admin.site._registry[apps.get_model(label)].has_view_permission(request):
+        return None
+    link = reverse(f"admin:{label.replace('.', '_')}_{page or 'changelist'}")
+    counted = import_string(badge)(request) if badge else ""
+    return {"title": name, "icon": icon, "link": link, **({"badge": counted} if counted else {})}

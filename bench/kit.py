@@ -9,12 +9,13 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from django.db import connection
@@ -136,17 +137,21 @@ def free_port() -> int:
 @contextmanager
 def running(*command: str, port: int = 0, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own, ended by its pid; with a port, ready when that answers."""
-    with subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE if not os.environ.get("PYTAKE_BENCH_LOUD") else None,
-    ) as child:
+    # Into a file: a child that says much would wait for ever before a full pipe.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=said if not os.environ.get("PYTAKE_BENCH_LOUD") else None,
+        ) as child,
+    ):
         try:
             if port:
-                _wait_for(port, child)
+                _wait_for(port, child, said)
             yield child
         finally:
             child.terminate()
@@ -156,12 +161,13 @@ def running(*command: str, port: int = 0, **environment: str) -> Iterator[subpro
                 child.kill()
 
 
-def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, child: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            said = child.stderr.read().decode(errors="replace")[-2000:] if child.stderr else ""
-            raise RuntimeError(f"a bench's child ended with {child.returncode}: {said}")
+            said.seek(0)
+            why = said.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"a bench's child ended with {child.returncode}: {why}")
         try:
             socket.create_connection((LOOPBACK, port), timeout=0.2).close()
             return

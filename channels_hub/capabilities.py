@@ -55,6 +55,7 @@ CAPS: Mapping[str, Capabilities] = {
         receipts=ALL_RECEIPTS - {State.READ},
         idempotent="callback",
         rate_per_second=1,
+        waits_for_sent=3,  # carriers keep no order between two that are under way at once
         ack_deadline=15,
     ),
     "whatsapp_cloud": Capabilities(

@@ -18,6 +18,7 @@ from channels_hub.content import (
     plan_parts,
     split_text,
 )
+from channels_hub.setup import Found, Hook, Sender, SetUp
 from channels_hub.vocabulary import (
     BROKEN,
     FINAL,
@@ -58,12 +59,12 @@ from channels_hub.vocabulary import (
 
 __all__ = [
     "BROKEN", "FINAL", "LADDER", "RANK", "AccountKey", "Ack", "Adapter", "Address", "BadPayload",
-    "BadSignature", "Capabilities", "Choice", "Delivery", "Http", "HttpResponse", "HttpStream",
-    "Identity", "InboundEvent", "Kind", "Location", "MaybeSent", "MediaRef", "MediaUnavailable",
-    "NotSent", "Option", "OutMessage", "Outcome", "PlatformTemplate", "RawRequest", "SendResult",
-    "State", "Template", "Thread", "WindowMode", "WindowRule", "brazil_variants", "clean",
-    "fit_options", "measure", "merge_state", "numbered", "plan_parts", "retry_after",
-    "split_text", "whole_message",
+    "BadSignature", "Capabilities", "Choice", "Delivery", "Found", "Hook", "Http", "HttpResponse",
+    "HttpStream", "Identity", "InboundEvent", "Kind", "Location", "MaybeSent", "MediaRef",
+    "MediaUnavailable", "NotSent", "Option", "OutMessage", "Outcome", "PlatformTemplate", "RawRequest",
+    "SendResult", "Sender", "SetUp", "State", "Template", "Thread", "WindowMode", "WindowRule",
+    "brazil_variants", "clean", "fit_options", "measure", "merge_state", "numbered", "plan_parts",
+    "retry_after", "split_text", "whole_message",
 ]  # fmt: skip
 
 Secrets = Mapping[str, str]
@@ -113,6 +114,9 @@ class Adapter(ABC):
     api_base: ClassVar[str] = ""
     webhook_options: ClassVar[str] = ""  # what an admin enters behind the address of the webhook
     opt_out_codes: ClassVar[frozenset[str]] = frozenset()  # errors that say: this person wants no more
+    once_codes: ClassVar[frozenset[str]] = frozenset()  # errors after which one more try tells enough
+    setup: ClassVar[SetUp | None] = None  # what the set-up page asks for; None: the channel has no such page
+    drain_task: ClassVar[str] = ""  # the job that workers of its own wait for; else the outbox's common one
 
     def __init__(self, config: Mapping[str, Any], address: str, *, callback_url: str = "") -> None:
         self.config = config
@@ -162,6 +166,10 @@ class Adapter(ABC):
     def outcome_of(self, code: str) -> Outcome:
         """What an error code of a late status report means."""
         return Outcome.PERMANENT
+
+    def wait_of(self, code: str) -> float | None:
+        """Seconds that an error asks for where the platform's answer does not say; None: as one likes."""
+        return None
 
     def explain(self, code: str) -> str:
         """What an admin can do about an error, in plain words; nothing where only the platform knows."""
@@ -216,6 +224,19 @@ class Adapter(ABC):
     def submit_template(self, ref: str, name: str, category: str, http: Http, secrets: Secrets) -> SendResult:
         """Ask the platform to approve a template."""
         return SendResult(Outcome.PERMANENT, code="no_templates")
+
+    # -------------------------------------------------------------- set-up
+    def hooks(self) -> dict[str, str]:
+        """The addresses to paste at the platform: inbound, fallback, status."""
+        return {}
+
+    def look(self, http: Http, secrets: Secrets) -> Found:
+        """The account's senders and the addresses that the platform calls now. Raises NotSent, MaybeSent."""
+        return Found((), tuple(Hook(name, url) for name, url in self.hooks().items()))
+
+    def set_hooks(self, http: Http, secrets: Secrets) -> SendResult:
+        """Enter our addresses at the platform."""
+        return SendResult(Outcome.PERMANENT, code="by_hand")
 
     # -------------------------------------------------------------- common
     def clock(self, now: datetime) -> datetime:

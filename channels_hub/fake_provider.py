@@ -24,6 +24,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from channels_hub import signatures
+from channels_hub.fake_account import Account
 from channels_hub.fake_script import Callbacks, Report, Script
 from channels_hub.fake_server import Server
 
@@ -135,6 +136,7 @@ class FakeProvider:
         self._approvals: dict[str, dict[str, Any]] = {}
         self._media: dict[str, tuple[str, bytes]] = {}
         self._typing: list[str] = []
+        self.account = Account()
         self._numbers = itertools.count(1)
 
     # -------------------------------------------------------------- life
@@ -207,7 +209,7 @@ class FakeProvider:
     def requests(self) -> list[dict[str, Any]]:
         """Every message request in order of arrival."""
         with self._lock:
-            return [asdict(one) for one in self._seen]
+            return [asdict(one) for one in sorted(self._seen, key=lambda one: one.at)]
 
     def report(self) -> dict[str, Any]:
         """The score: what was asked, what was taken, what was taken twice."""
@@ -232,10 +234,10 @@ class FakeProvider:
         with self._lock:
             return self._script.next()
 
-    def note(self, form: Mapping[str, str], step: Any, taken: bool) -> None:
-        """Remember that a request came, whatever becomes of it."""
+    def note(self, came: float, form: Mapping[str, str], step: Any, taken: bool) -> None:
+        """Remember that a request came then, whatever became of it."""
         seen = Seen(
-            time.time(),
+            came,
             ref_of(form),
             form.get("To", ""),
             self.rendered(form),

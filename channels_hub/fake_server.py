@@ -22,6 +22,12 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", rf"{ACCOUNT}/Messages/[^/]+/Media/(?P<media>[^/]+)", "redirect_media"),
     ("GET", rf"{ACCOUNT}/Messages/(?P<sid>[^/]+)/Media\.json", "list_media"),
     ("GET", rf"{ACCOUNT}\.json", "show_account"),
+    ("GET", rf"{ACCOUNT}/IncomingPhoneNumbers\.json", "list_numbers"),
+    ("POST", rf"{ACCOUNT}/IncomingPhoneNumbers/(?P<sid>[^/]+)\.json", "change_number"),
+    ("GET", r"/v1/Services", "list_services"),
+    ("POST", r"/v1/Services/(?P<sid>[^/]+)", "change_service"),
+    ("GET", r"/v2/Channels/Senders", "list_senders"),
+    ("POST", r"/v2/Channels/Senders/(?P<sid>[^/]+)", "change_sender"),
     ("POST", r"/v1/Content", "create_content"),
     ("GET", r"/v1/ContentAndApprovals", "list_contents"),
     ("POST", r"/v1/Content/(?P<sid>[^/]+)/ApprovalRequests/whatsapp", "ask_approval"),
@@ -92,19 +98,20 @@ class Handler(BaseHTTPRequestHandler):
 
     # -------------------------------------------------------------- messages
     def create_message(self, account: str) -> None:
-        provider, step = self.server.provider, self.server.provider.next_step()
+        came, provider = time.time(), self.server.provider
+        step = provider.next_step()
         if step.drop == "before":
-            provider.note({}, step, False)
+            provider.note(came, {}, step, False)
             self._hang_up()
             return
         form = _form(self._read().decode())
         if step.delay:
             time.sleep(step.delay)
         if refusal := self._refusal(form):
-            provider.note(form, Step(status=400), False)
+            provider.note(came, form, Step(status=400), False)
             self._error(400, *refusal)
             return
-        provider.note(form, step, step.takes)
+        provider.note(came, form, step, step.takes)
         shown = provider.take({**form, "_account": account}, self._credentials()[1]) if step.takes else {}
         self._answer_message(step, shown | {"account_sid": account})
 
@@ -149,6 +156,34 @@ class Handler(BaseHTTPRequestHandler):
     # -------------------------------------------------------------- the rest of the API
     def show_account(self, account: str) -> None:
         self._answer(200, {"sid": account, "status": "active", "friendly_name": "Fake"})
+
+    def list_numbers(self, account: str) -> None:
+        self._list("numbers", "incoming_phone_numbers", {"next_page_uri": None})
+
+    def list_services(self) -> None:
+        self._list("services", "services", {"meta": {"next_page_url": None}})
+
+    def list_senders(self) -> None:
+        self._list("senders", "senders", {"meta": {"next_page_url": None}})
+
+    def _list(self, kind: str, name: str, more: Mapping[str, Any]) -> None:
+        self._answer(200, {name: self.server.provider.account.rows(kind), **more})
+
+    def change_number(self, account: str, sid: str) -> None:
+        self._change("numbers", sid, _form(self._read().decode()))
+
+    def change_service(self, sid: str) -> None:
+        self._change("services", sid, _form(self._read().decode()))
+
+    def change_sender(self, sid: str) -> None:
+        self._change("senders", sid, self._json())
+
+    def _change(self, kind: str, sid: str, given: Mapping[str, Any]) -> None:
+        row = self.server.provider.account.change(kind, sid, given)
+        if row is None:
+            self._error(404, 20404, "The requested resource was not found")
+        else:
+            self._answer(200, row)
 
     def create_content(self) -> None:
         content = self._json()

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -108,6 +111,19 @@ def check_url(url: str) -> None:
 
 
 # ------------------------------------------------------------------ connections
+_thread = threading.local()
+
+
+@contextmanager
+def not_after(moment: float) -> Iterator[None]:
+    """What this thread asks for leaves before that moment of the monotonic clock, else it is NotSent."""
+    _thread.latest = moment
+    try:
+        yield
+    finally:
+        del _thread.latest
+
+
 class _NotConnected(NewConnectionError):
     """Raised while connecting: nothing of the request has left."""
 
@@ -137,6 +153,14 @@ class _Checked:
             super().connect()  # type: ignore[misc]
         except (NotSent, OSError, HTTPError) as error:  # refused, unresolved, slow, or TLS that fails
             raise _NotConnected(self, error) from error
+
+    def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:
+        """The last moment before anything leaves: connecting may have taken long, the machine have slept."""
+        if self.sock is None:
+            self.connect()
+        if time.monotonic() > getattr(_thread, "latest", math.inf):
+            raise _NotConnected(self, NotSent("its time was over"))
+        super().endheaders(*args, **kwargs)  # type: ignore[misc]
 
 
 class _Http(_Checked, HTTPConnection):

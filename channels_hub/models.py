@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets as random
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from django.conf import settings
@@ -24,6 +24,9 @@ __all__ = [
     "ChannelAccount", "InboundEvent", "MediaFile", "MessageTemplate", "SimMessage", "SimPhone", "hashed",
     "random_public_id",
 ]  # fmt: skip
+
+
+REFUSED_EVERY = timedelta(minutes=1)
 
 
 def random_public_id() -> str:
@@ -51,6 +54,7 @@ class ChannelAccount(TenantModel):  # type: ignore[django-manager-missing]
     health_detail = models.CharField(max_length=300, blank=True)
     health_at = models.DateTimeField(null=True, blank=True)
     last_inbound_at = models.DateTimeField(null=True, blank=True)
+    refused_at = models.DateTimeField(null=True, editable=False)  # a call with a wrong signature, lately
     revision = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -85,6 +89,11 @@ class ChannelAccount(TenantModel):  # type: ignore[django-manager-missing]
     def webhook_url(self) -> str:
         """What an admin enters at the platform."""
         return self.webhook_base() + registry.adapter_class(self.kind).inbound_part
+
+    def note_refused(self, now: datetime) -> None:
+        """A call for this channel was not rightly signed. Written once a minute, however many come."""
+        rows = ChannelAccount.objects.filter(pk=self.pk)
+        rows.exclude(refused_at__gt=now - REFUSED_EVERY).update(refused_at=now)
 
     def mark(self, health: str, detail: str = "", *, at: datetime | None = None) -> None:
         """Record how the channel is doing."""

@@ -146,7 +146,10 @@ LADDER: tuple[State, ...] = tuple(State)
 """Weakest to strongest evidence. A failure outranks `sent`, and proof of delivery outranks a failure.
 
 One total order makes the merge a maximum: commutative, associative, idempotent, never going down.
-The way back from RETRYING to PROCESSING is the outbox's own claim, not evidence from a platform.
+The ladder is that of one message at the platform. A new try is a new message there and starts from below:
+from RETRYING to PROCESSING by the outbox's own claim, and to RETRYING by `conversations.receipts` when the
+platform tells late of a failure that another try may mend. What an earlier try still reports counts only
+where it proves delivery.
 """
 RANK: Mapping[State, int] = {state: rank for rank, state in enumerate(LADDER)}
 FINAL = frozenset({State.READ, State.FAILED, State.EXPIRED, State.CANCELLED})
@@ -291,6 +294,7 @@ class Capabilities:
     rate_per_second: float | None = None  # whole channel
     pair_interval: float | None = None  # seconds between messages to one person, on average
     pair_burst: int = 1  # so many at once, before the interval counts
+    waits_for_sent: float | None = None  # seconds that the next message waits for the report "sent" at most
     ack_deadline: float = 10.0
 
 

@@ -16,6 +16,7 @@ from channels_hub.contract import (
     BadPayload,
     BadSignature,
     Delivery,
+    Found,
     Http,
     HttpStream,
     InboundEvent,
@@ -33,7 +34,9 @@ from channels_hub.contract import (
     retry_after,
 )
 from channels_twilio import consent, lists, webhook, words
-from channels_twilio.codes import OPTED_OUT, OUTCOMES, STATES, WAITS
+from channels_twilio.codes import ONCE, OPTED_OUT, OUTCOMES, STATES, WAITS
+from channels_twilio.console import ASKED, Console
+from channels_twilio.worker import SEND
 
 Secrets = Mapping[str, str]
 SIGNING_SECRETS = ("auth_token", "auth_token_previous", "shared_key")
@@ -55,6 +58,9 @@ class Twilio(Adapter):
     api_base = "https://api.twilio.com"
     webhook_options = "#rc=3&rp=all"  # up to three tries within Twilio's 15 seconds
     opt_out_codes = OPTED_OUT
+    once_codes = ONCE
+    drain_task = SEND
+    setup = ASKED
     prefix: ClassVar[str]  # before every address: "whatsapp:", or nothing for telephone numbers
     stop_words: ClassVar[frozenset[str]]
     start_words: ClassVar[frozenset[str]]
@@ -224,11 +230,14 @@ class Twilio(Adapter):
             state=State.FAILED,
             code=code or f"http_{status}",
             detail=detail,
-            retry_after=WAITS.get(code) if wait is None else wait,
+            retry_after=self.wait_of(code) if wait is None else wait,
         )
 
     def outcome_of(self, code: str) -> Outcome:
         return OUTCOMES.get(code, Outcome.PERMANENT)
+
+    def wait_of(self, code: str) -> float | None:
+        return WAITS.get(code)
 
     def explain(self, code: str) -> str:
         return str(words.EXPLAINED.get(code, ""))
@@ -246,6 +255,33 @@ class Twilio(Adapter):
 
     def check(self, http: Http, secrets: Secrets) -> SendResult:
         return self.call(http, "GET", self._account_url(".json"), auth=self._auth(secrets))
+
+    # -------------------------------------------------------------- set-up
+    def hooks(self) -> dict[str, str]:
+        """The fallback is the same door: what comes twice counts once."""
+        inbound = f"{self.callback_url}{self.inbound_part}"
+        return {
+            "inbound": inbound + self.webhook_options,
+            "fallback": inbound,
+            "status": f"{self.callback_url}status",
+        }
+
+    def look(self, http: Http, secrets: Secrets) -> Found:
+        return self._console(http, secrets).look(self.hooks())
+
+    def set_hooks(self, http: Http, secrets: Secrets) -> SendResult:
+        try:
+            place = self._console(http, secrets).where()
+        except (NotSent, MaybeSent) as error:
+            return SendResult(Outcome.RETRYABLE, code="no_answer", detail=str(error))
+        if place is None:
+            return super().set_hooks(http, secrets)
+        return self.call(http, "POST", place.url, auth=self._auth(secrets), **place.change(self.hooks()))
+
+    def _console(self, http: Http, secrets: Secrets) -> Console:
+        messaging, auth = self._root("messaging"), self._auth(secrets)
+        account = self._account_url("")
+        return Console(http, auth, account, messaging, self.prefix, self.address, self.service)
 
     # -------------------------------------------------------------- the list of messages
     def find_sent(

@@ -46,5 +46,8 @@ DAY = 24 * 3600
 WAITS: Mapping[str, float] = {"21611": 600, "30001": 600, "30023": DAY, "30027": DAY, "63038": DAY}
 """Seconds to wait where Twilio does not say: the sender's queue is full, the daily cap is reached."""
 
+ONCE = frozenset({"30008", "63019"})
+"""Nobody knows why, or our file could not be fetched: a second failure would not be the last."""
+
 OPTED_OUT = frozenset({"21610"})
 """The person told the carrier or Twilio to stop: that is their word to us too."""

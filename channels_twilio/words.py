@@ -41,6 +41,8 @@ EXPLAINED: Mapping[str, Any] = {
         "The sandbox writes only to people who joined it. Send it the word “join …” first."
     ),
     "63016": gettext_lazy("The customer's 24 hours are over. Send an approved template."),
+    "21610": gettext_lazy("This person wrote STOP. Only they can take it back, by writing START."),
+    "by_hand": gettext_lazy("Twilio's API cannot set it. Paste the addresses in Twilio's console."),
     "not_sent": gettext_lazy("Twilio could not be reached. Check this server's way to the internet."),
     "no_answer": gettext_lazy("Twilio did not answer in time. Try again."),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Task
 
 QUEUE = "whatsapp_outbound"
+SEND = "channels_twilio.tasks.send_outbound"
 DRAIN = "conversations.tasks.drain_outbox"  # by name: adapters know nothing of conversations
 
 

@@ -339,14 +339,20 @@ def close(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 # ---------------------------------------------------------------- writing
+def written(request: HttpRequest) -> tuple[str, list[UUID]]:
+    """What stands in a message's form: its text and the files that go along."""
+    text = request.POST.get("text", "").replace("\x00", "").strip()[:LONGEST]
+    files = [found for found in map(_uuid, request.POST.getlist("media")) if found]
+    return text, files[: attaching.MOST]
+
+
 @require_POST
 @for_members(Action.ANSWER)
 def reply(request: HttpRequest, pk: UUID) -> HttpResponse:
     """An answer to the customer; repeating it with the same client_id has no further effect."""
     member = request.member
     find(member, pk)
-    text = request.POST.get("text", "").replace("\x00", "").strip()[:LONGEST]
-    files = [found for found in map(_uuid, request.POST.getlist("media")) if found][: attaching.MOST]
+    text, files = written(request)
     if not text and not files:
         return refused(
             request, handoff.Conflict(_("Write something first.")), reverse("inbox-thread", args=[pk])

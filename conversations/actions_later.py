@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.roles import Action
-from conversations import laters
-from conversations.actions import LONGEST, carried_out, dialog, mine_to_move
+from conversations import attaching, laters
+from conversations.actions import carried_out, dialog, mine_to_move, written
 from conversations.actions_routing import chosen_time, usual_times
 from conversations.can_send import can_send
 from conversations.conflicts import Conflict
@@ -35,13 +35,20 @@ def plan(request: HttpRequest, pk: UUID) -> HttpResponse:
         return dialog(request, "later", _form(conversation, now, zone))
 
     def act() -> None:
-        text = request.POST.get("text", "").replace("\x00", "").strip()[:LONGEST]
-        if not text:
+        text, files = written(request)
+        if not text and not files:
             raise Conflict(_("Write something first."))
-        client_id = request.POST.get("client_id", "")[:64]
-        laters.plan(
-            pk, agent=request.member, text=text, send_at=_when(request, now, zone), client_id=client_id
-        )
+        try:
+            laters.plan(
+                pk,
+                agent=request.member,
+                text=text,
+                media=files,
+                send_at=_when(request, now, zone),
+                client_id=request.POST.get("client_id", "")[:64],
+            )
+        except attaching.NoSuchFile as error:
+            raise Http404 from error
 
     return carried_out(request, pk, act)
 

@@ -20,14 +20,13 @@ from unfold.enums import ActionVariant
 from accounts.admin_base import TenantForm, TenantInline, asks, col, may, refused, told
 from accounts.roles import Action
 from channels_hub import templates
-from channels_hub.admin import ChannelAdmin
 from channels_hub.contract import MaybeSent, NotSent
 from channels_hub.models import ChannelAccount
-from contacts.addresses import InvalidAddress
 from contacts.admin import matching
 from contacts.models import Contact
 from conversations import (
     admin_agents,
+    admin_dead,
     admin_hooks,
     admin_inbox,
     admin_index,
@@ -35,19 +34,19 @@ from conversations import (
     admin_records,
     admin_templates,
     handoff,
-    outbox,
     selectors,
 )
 from conversations.admin_bulk import REFUSALS, BulkMixin, enter_line, why_not
 from conversations.admin_dialogs import AssignDialog, CloseDialog, ReleaseDialog, TestDialog, TransferDialog
+from conversations.admin_setup import SetUpAdmin
 from conversations.admin_why import WhyAdmin
 from conversations.models import Conversation, FlowRun, Reception
 from flows.models import Flow
 from queues.models import AgentProfile
 
 __all__ = [
-    "ConversationAdmin", "DeskChannelAdmin", "admin_agents", "admin_hooks", "admin_inbox", "admin_index",
-    "admin_overflow", "admin_records", "admin_templates",
+    "ConversationAdmin", "DeskChannelAdmin", "admin_agents", "admin_dead", "admin_hooks", "admin_inbox",
+    "admin_index", "admin_overflow", "admin_records", "admin_templates",
 ]  # fmt: skip
 
 MATCHES = 200  # contacts that a search looks into
@@ -81,10 +80,10 @@ class ReceptionInline(TenantInline):
 
 
 @admin.register(ChannelAccount)
-class DeskChannelAdmin(ChannelAdmin):
+class DeskChannelAdmin(SetUpAdmin):
     inlines = (ReceptionInline,)
 
-    actions_detail = ("check_connection", "send_test", "fetch_templates")
+    actions_detail = ("set_up", "check_connection", "send_test", "fetch_templates")
 
     def get_inlines(self, request: HttpRequest, obj: ChannelAccount | None) -> Any:
         return self.inlines if obj else ()
@@ -97,16 +96,7 @@ class DeskChannelAdmin(ChannelAdmin):
         form=TestDialog,
     )
     def send_test(self, request: HttpRequest, form: TestDialog, account: ChannelAccount) -> None:
-        """By the outbox, as any other message: what works here works there."""
-        phone = form.cleaned_data["phone"]
-        try:
-            outbox.add_message(phone, _("This is a test."), account.organization_id, account.pk, priority=5)
-        except InvalidAddress:
-            refused(request, _("This is no phone number: write it like +5511987654321."))
-        except ChannelAccount.DoesNotExist:
-            refused(request, _("Switch the channel on first."))
-        else:
-            self.note(request, "tested", account)
+        if self.write_test(request, account, form.cleaned_data["phone"]):
             told(request, _("The test message is on its way. The outbox shows what becomes of it."))
 
     @asks(

@@ -1,7 +1,8 @@
-"""Admin pages of what a conversation leaves behind: messages, outbox, ledger, deadlines, routing."""
+"""Admin pages of what a conversation leaves behind: messages, ledger, deadlines, routing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import (
@@ -20,13 +21,12 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 from unfold.decorators import display
-from unfold.enums import ActionVariant
 
-from accounts.admin_base import TenantAdmin, TenantInline, asks, col, may, refused, told
+from accounts.admin_base import TenantAdmin, TenantInline, col
 from accounts.roles import Action
 from channels_hub.contract import State
-from conversations import outbox, words
-from conversations.models import Deadline, Delivery, Event, Message, RoutingDecision
+from conversations import words
+from conversations.models import Deadline, Event, Message, RoutingDecision
 from conversations.why import told_of
 
 STATUS_COLOURS = {
@@ -57,6 +57,10 @@ STATUS_NAMES = {
     State.EXPIRED: gettext_lazy("expired"),
     State.FAILED: gettext_lazy("failed"),
 }
+
+
+def name_of_status(status: str) -> str:
+    return str(STATUS_NAMES.get(status, status))
 
 
 CHANNEL = col("channel", gettext_lazy("Channel"))
@@ -97,16 +101,19 @@ class ConversationFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(DropdownFilter):
-    """Statuses by name; the column has no choices of its own."""
+    """Statuses by name, or several with commas between, as figures link; the column has no choices."""
 
     title = gettext_lazy("status")
     parameter_name = "status"
+    offered: Sequence[str] = tuple(map(str, STATUS_NAMES))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(str(value), name) for value, name in STATUS_NAMES.items()]
+        given = request.GET.get(self.parameter_name, "")
+        several = [(given, ", ".join(map(name_of_status, given.split(","))))] if "," in given else []
+        return several + [(status, name_of_status(status)) for status in self.offered]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        return queryset.filter(status__in=self.value().split(",")) if self.value() else queryset
 
 
 class RecordAdmin(TenantAdmin):
@@ -122,11 +129,11 @@ class RecordAdmin(TenantAdmin):
 
     @display(description=gettext_lazy("Status"), ordering="status", label=STATUS_COLOURS)
     def status_label(self, record: Any) -> tuple[str, Any]:
-        return record.status, STATUS_NAMES.get(record.status, record.status)
+        return record.status, name_of_status(record.status)
 
     @display(description=gettext_lazy("Status"))
     def status_name(self, record: Any) -> Any:
-        return STATUS_NAMES.get(record.status, record.status)
+        return name_of_status(record.status)
 
     @display(description=gettext_lazy("Details"))
     def details(self, record: Any) -> str:
@@ -212,81 +219,14 @@ class MessageAdmin(RecordAdmin):
 
     @display(description=gettext_lazy("Outbox"))
     def deliveries(self, message: Message) -> str:
-        return ", ".join(
-            str(STATUS_NAMES.get(one.status, one.status)) for one in message.deliveries.order_by("part")
+        """Each part with its calls and reports a click away."""
+        found = message.deliveries.order_by("part")
+        pages = [(reverse("admin:conversations_delivery_change", args=[one.pk]), one) for one in found]
+        return format_html_join(
+            ", ",
+            '<a href="{}" class="record-link">{}</a>',
+            ((page, name_of_status(one.status)) for page, one in pages),
         )
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(RecordAdmin):
-    view_action = Action.READ_OUTBOX
-    stored = col("created_at", gettext_lazy("Stored"))
-    origin = col("origin", gettext_lazy("From"))
-    attempts = col("attempts", gettext_lazy("Attempts"))
-    due = col("due_at", gettext_lazy("Due"))
-    error = col("error_code", gettext_lazy("Error"))
-    list_display = (stored, "conversation_link", "status_label", origin, attempts, due, error, CHANNEL)
-    list_filter = (
-        ConversationFilter,
-        StatusFilter,
-        ("origin", ChoicesDropdownFilter),
-        ("channel", RelatedDropdownFilter),
-    )
-    list_select_related = ("conversation__contact", "channel")
-    ordering = ("-id",)
-    fields = (
-        "conversation_link", "message_link", CHANNEL, SEQ,
-        col("part", gettext_lazy("Part")),
-        origin,
-        col("priority", gettext_lazy("Priority")),
-        "status_name", attempts,
-        col("max_retries", gettext_lazy("Tries at most")),
-        due,
-        col("expires_at", gettext_lazy("Too old after")),
-        col("lease_until", gettext_lazy("With a worker until")),
-        col("provider_id", gettext_lazy("Id at the platform")),
-        error,
-        col("error_detail", gettext_lazy("What the platform said")),
-        stored,
-        col("settled_at", gettext_lazy("Settled")),
-    )  # fmt: skip
-    readonly_fields = fields
-    actions_row = ("retry", "cancel")
-    actions_detail = ("retry", "cancel")
-
-    def has_replay_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return may(request, Action.REPLAY)
-
-    @asks(
-        gettext_lazy("Send again"),
-        permission="replay",
-        icon="replay",
-        variant=ActionVariant.PRIMARY,
-        description=gettext_lazy("If it had reached the customer after all, they get it twice."),
-    )
-    def retry(self, request: HttpRequest, form: Any, delivery: Delivery) -> None:
-        try:
-            outbox.retry(delivery.message_id, actor=request.member)
-        except outbox.TooLate:
-            refused(
-                request, _("Only what failed, expired, was cancelled or is not confirmed can be sent again.")
-            )
-        else:
-            told(request, _("The message is waiting to be sent."))
-
-    @asks(gettext_lazy("Cancel sending"), permission="replay", icon="cancel_schedule_send")
-    def cancel(self, request: HttpRequest, form: Any, delivery: Delivery) -> None:
-        try:
-            outbox.cancel(delivery.message_id, actor=request.member)
-        except outbox.TooLate:
-            refused(request, _("It is too late: the message is with the platform."))
-        else:
-            told(request, _("The message is not going to be sent."))
-
-    @display(description=gettext_lazy("Message"))
-    def message_link(self, delivery: Delivery) -> str:
-        url = reverse("admin:conversations_message_change", args=[delivery.message_id])
-        return format_html('<a href="{}" class="record-link">{}</a>', url, delivery.message.text[:80] or "-")
 
 
 @admin.register(Event)

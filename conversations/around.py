@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,6 +56,7 @@ class Composer:
     left: str = ""  # until then, in words
     is_soon: bool = False
     templates: bool = False  # whether the channel has any
+    can_wait: bool = False  # whether to write now what goes when the customer writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ def _of_verdict(verdict: Verdict, templates: bool, now: datetime) -> Composer:
             "Until the customer writes again, only template messages that the platform has approved"
             " may be sent."
         )
-        return Composer("template", text, hint, can_note=True, templates=True)
-    return Composer("unable", text, _since(verdict), can_note=True)
+        return Composer("template", text, hint, can_note=True, templates=True, can_wait=True)
+    return Composer("unable", text, _since(verdict), can_note=True, can_wait=verdict.code == "window_closed")
 
 
 def _since(verdict: Verdict) -> str:
@@ -182,6 +184,7 @@ class Planned:
     text: str
     who: str
     when: str
+    files: Sequence[str] = ()  # their names
     refused: str = ""
 
 
@@ -197,6 +200,7 @@ def planned_of(c: Conversation, reader: thread.Reader) -> list[Planned]:
             when=coming_time(later.send_at, reader.now, reader.zone)
             if later.send_at
             else _("when the customer writes"),
+            files=[thread.media_of(file).name for file in laters.files_of(later)],
             refused=str(thread.REASONS.get(later.reason, later.reason)) if later.reason else "",
         )
         for later in laters.shown(c)

@@ -9,8 +9,14 @@ import signal
 from django.conf import settings
 
 POINTS = ("before claim", "after claim", "before call", "after call", "before settle", "after settle")
-_place, _, _how = settings.PYTAKE_FAIL_POINT.partition(":")  # "after call:KILL" or "before call:STOP"
-_passes = random.randint(0, 5) if _place else 0  # so often it goes well first
+_place, _how, _passes = "", "", 0
+
+
+def arm(told: str) -> None:
+    """What this process is for: "after call:KILL", "before call:STOP", "". It goes well a few times first."""
+    global _place, _how, _passes
+    _place, _, _how = told.partition(":")
+    _passes = random.randint(0, 5) if _place else 0
 
 
 def reached(place: str) -> None:
@@ -23,3 +29,6 @@ def reached(place: str) -> None:
         return
     _passes = 6
     os.kill(os.getpid(), getattr(signal, f"SIG{_how}"))
+
+
+arm(settings.PYTAKE_FAIL_POINT)

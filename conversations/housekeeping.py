@@ -10,7 +10,8 @@ from django_scopes import scope
 from accounts.models import IdempotencyKey, Organization
 from channels_hub import media
 from channels_hub.models import InboundEvent, MediaFile
-from conversations.models import Attachment, WebhookMessage
+from conversations import laters
+from conversations.models import Attachment, LaterFile, WebhookMessage
 from conversations.moves import database_now
 
 ANSWERS_KEPT = timedelta(hours=24)
@@ -38,4 +39,6 @@ def drop_old_raw_bodies() -> int:
 def _drop_unsent(now: datetime) -> None:
     """Files that somebody uploaded and no message took; their bytes go with the next sweep of orphans."""
     old = MediaFile.objects.filter(uploader__isnull=False, created_at__lt=now - UNSENT_KEPT)
-    old.filter(~Exists(Attachment.objects.filter(media=OuterRef("pk")))).delete()
+    sent = Attachment.objects.filter(media=OuterRef("pk"))
+    planned = LaterFile.objects.filter(media=OuterRef("pk"), later__state__in=laters.SHOWN)
+    old.filter(~Exists(sent), ~Exists(planned)).delete()

@@ -7,7 +7,7 @@ transaction, so two sweeps or a death half-way send it once or leave it waiting.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership
-from conversations import outbox, plans
+from channels_hub.models import MediaFile
+from conversations import attaching, outbox, plans
 from conversations.can_send import can_send
 from conversations.conflicts import Conflict
-from conversations.gate import TEMPLATE, TEXT
-from conversations.models import Conversation, ConversationQuerySet, Delivery, Later, Message
+from conversations.gate import Content
+from conversations.models import Conversation, ConversationQuerySet, Delivery, Later, LaterFile, Message
 from conversations.moves import database_now, writing
 
 logger = logging.getLogger(__name__)
@@ -39,12 +40,14 @@ def plan(
     agent: Membership,
     text: str,
     send_at: datetime | None,
+    media: Sequence[UUID] = (),
     template: Mapping[str, Any] | None = None,
     client_id: str = "",
 ) -> tuple[Later, bool]:
     """Keep a message until `send_at`, or until the window opens: (plan, whether it is new).
 
-    Raises NotYours, Conflict for a time that makes no sense, Refused when it may never go.
+    `media` are ids of files the agent uploaded for it. Raises NotYours, Conflict for a time that makes no
+    sense, Refused when it may never go, attaching.NoSuchFile, attaching.NotReady.
     """
     now = database_now()
     with writing(pk, actor=agent, cause="later") as conversation:
@@ -52,7 +55,9 @@ def plan(
             return known, False
         if plans.holder(conversation) != agent.pk:
             raise outbox.NotYours
-        _must_make_sense(conversation, send_at, template, now)
+        files = attaching.named(conversation, agent, media)
+        content = Content(frozenset(file.kind for file in files), template is not None)
+        _must_make_sense(conversation, send_at, content, now)
         later = Later.objects.create(
             organization_id=conversation.organization_id,
             conversation=conversation,
@@ -63,14 +68,20 @@ def plan(
             expires_at=send_at + GRACE if send_at else now + WAITS_FOR_WINDOW,
             client_id=client_id,
         )
+        LaterFile.objects.bulk_create(
+            LaterFile(
+                organization_id=conversation.organization_id, later=later, media=file, position=position
+            )
+            for position, file in enumerate(files)
+        )
         conversation.log("later_planned", {"later": str(later.pk)})
     return later, True
 
 
 def _must_make_sense(
-    conversation: Conversation, send_at: datetime | None, template: Mapping[str, Any] | None, now: datetime
+    conversation: Conversation, send_at: datetime | None, content: Content, now: datetime
 ) -> None:
-    verdict = can_send(conversation, TEMPLATE if template else TEXT, human=True, now=now)
+    verdict = can_send(conversation, content, human=True, now=now)
     if not verdict.ok and verdict.code != "window_closed":
         raise outbox.Refused(verdict.code)
     if send_at is None and verdict.ok:
@@ -92,7 +103,7 @@ def change(later_id: UUID, *, agent: Membership, send_at: datetime | None) -> La
             raise outbox.NotYours
         if (locked := _waiting(later_id)) is None:
             raise outbox.TooLate
-        _must_make_sense(conversation, send_at, locked.template, now)
+        _must_make_sense(conversation, send_at, content_of(locked, files_of(locked)), now)
         locked.send_at = send_at
         locked.expires_at = send_at + GRACE if send_at else now + WAITS_FOR_WINDOW
         locked.save(update_fields=["send_at", "expires_at"])
@@ -121,8 +132,17 @@ def shown(conversation: Conversation) -> list[Later]:
     """What is planned in a conversation and what was refused, the next one first."""
     if not vars(conversation).get("has_plans", True):
         return []
-    rows = Later.objects.filter(conversation=conversation, state__in=SHOWN).select_related("author__user")
+    rows = Later.objects.filter(conversation=conversation, state__in=SHOWN)
+    rows = rows.select_related("author__user").prefetch_related("files__media")
     return sorted(rows, key=lambda one: (one.send_at or one.expires_at, one.pk))
+
+
+def files_of(later: Later) -> list[MediaFile]:
+    return [one.media for one in later.files.all()]
+
+
+def content_of(later: Later, files: Sequence[MediaFile]) -> Content:
+    return Content(frozenset(file.kind for file in files), later.template is not None)
 
 
 # ---------------------------------------------------------------- their time comes
@@ -130,7 +150,8 @@ def window_opened(conversation: Conversation, now: datetime) -> None:
     """The customer wrote: what waited for that goes out, the oldest first. Needs the lock."""
     if plans.holder(conversation) is None:
         return
-    for later in conversation.laters.filter(state=Later.State.WAITING, send_at__isnull=True).order_by("pk"):
+    waiting = conversation.laters.filter(state=Later.State.WAITING, send_at__isnull=True).order_by("pk")
+    for later in waiting.prefetch_related("files__media"):
         _release(conversation, later, now)
 
 
@@ -166,7 +187,8 @@ def _is_due(later: Later, now: datetime) -> bool:
 
 def _release(conversation: Conversation, later: Later, now: datetime) -> None:
     """Ask the gate again, then say it or note why not."""
-    verdict = can_send(conversation, TEMPLATE if later.template else TEXT, human=True, now=now)
+    files = files_of(later)
+    verdict = can_send(conversation, content_of(later, files), human=True, now=now)
     reason = "expired" if later.expires_at <= now else verdict.code
     if reason:
         _end(later, Later.State.REFUSED, reason)
@@ -177,6 +199,7 @@ def _release(conversation: Conversation, later: Later, now: datetime) -> None:
         sender=Message.Sender.AGENT,
         origin=Delivery.Origin.AGENT,
         agent=later.author,
+        media=files,
         template=later.template,
         client_id=f"later-{later.pk}",
         priority=outbox.PRIORITIES["important"],
@@ -192,4 +215,9 @@ def _end(later: Later, state: Later.State, reason: str = "") -> None:
 
 
 def _waiting(later_id: UUID) -> Later | None:
-    return Later.objects.filter(pk=later_id, state=Later.State.WAITING).select_related("author").first()
+    return (
+        Later.objects.filter(pk=later_id, state=Later.State.WAITING)
+        .select_related("author")
+        .prefetch_related("files__media")
+        .first()
+    )

@@ -17,7 +17,7 @@ from accounts.models import Membership, Organization
 from channels_hub import media
 from channels_hub.contract import Address, MediaRef, Option, OutMessage, State, Template, whole_message
 from channels_hub.models import ChannelAccount, MediaFile
-from channels_hub.registry import adapter_for
+from channels_hub.registry import adapter_class, adapter_for
 from contacts.services import KnownBy, recognise
 from conversations import attaching, bells, deadlines, hooks
 from conversations.can_send import can_send
@@ -115,8 +115,13 @@ def say(conversation: Conversation, draft: Draft, *, now: datetime) -> Message:
     conversation.last_message_at = now
     conversation.preview = draft.text[:140] or f"[{message.kind}]"
     conversation.preview_sender = draft.sender
-    bells.wake_workers(DRAIN)
+    wake_senders(conversation.channel)
     return message
+
+
+def wake_senders(channel: ChannelAccount) -> None:
+    """Have what is due sent soon, by the workers that the kind of channel has; the drain is one for all."""
+    bells.wake_workers(adapter_class(channel.kind).drain_task or DRAIN)
 
 
 def _enqueue(conversation: Conversation, message: Message, draft: Draft, now: datetime) -> None:
@@ -306,7 +311,7 @@ def retry(message_id: UUID, *, actor: Membership | None = None) -> Message:
             raise TooLate
         conversation.log("message_retried", {"message": str(message.pk)})
         refresh_status(conversation, message)
-    bells.wake_workers(DRAIN)
+    wake_senders(message.channel)
     return message
 
 

@@ -48,10 +48,13 @@ SELECT gen_random_uuid(), c.organization_id, c.id, 0, 0, '' FROM channels_hub_ch
 WHERE NOT EXISTS (SELECT 1 FROM conversations_pace p WHERE p.channel_id = c.id)
 ON CONFLICT DO NOTHING
 """
+# Two ranges of the index, and the clock read once: asked row by row it would walk all that was ever sent.
 TAKEN = """
-SELECT count(*), extract(epoch FROM min(ended_at) + %(kept)s - clock_timestamp())
-FROM conversations_attempt
-WHERE channel_id = %(channel)s AND (ended_at IS NULL OR ended_at > clock_timestamp() - %(kept)s)
+SELECT count(*), extract(epoch FROM min(ended_at) + %(kept)s - clock_timestamp()) FROM (
+    SELECT ended_at FROM conversations_attempt WHERE channel_id = %(channel)s AND ended_at IS NULL
+    UNION ALL
+    SELECT ended_at FROM conversations_attempt
+    WHERE channel_id = %(channel)s AND ended_at > (SELECT clock_timestamp() - %(kept)s)) AS held
 """
 
 
@@ -163,3 +166,9 @@ def rest(channel_id: UUID, until: datetime, because: str) -> None:
     """The whole channel waits; never shorter than it already does."""
     rows = Pace.objects.filter(channel_id=channel_id).exclude(rests_until__gt=until)
     rows.update(rests_until=until, rests_because=because)
+
+
+def end_rest(channel_id: UUID) -> bool:
+    """A person says so. What was counted against it stays: one call tries whether anybody is there again."""
+    rows = Pace.objects.filter(channel_id=channel_id, rests_until__isnull=False)
+    return bool(rows.update(rests_until=None, rests_because=""))

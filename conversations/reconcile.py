@@ -23,7 +23,7 @@ from channels_hub.contract import MaybeSent, NotSent, State
 from channels_hub.models import ChannelAccount, InboundEvent
 from channels_hub.registry import adapter_for
 from conversations import bells, pacing, receipts, sending
-from conversations.models import Attempt, Conversation, Delivery, Pace
+from conversations.models import Attempt, Conversation, Delivery, Pace, Receipt
 from conversations.moves import database_now
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,9 @@ def _taken(delivery: Delivery) -> set[str]:
     rows = Delivery.objects.filter(
         channel=delivery.channel, conversation__contact_id=delivery.conversation.contact_id
     )
-    return set(rows.exclude(provider_id="").values_list("provider_id", flat=True))
+    tried = Receipt.objects.filter(delivery__in=rows).exclude(provider_id="")
+    sent = rows.exclude(provider_id="").values_list("provider_id", flat=True)
+    return {*sent, *tried.values_list("provider_id", flat=True)}
 
 
 def _settle(delivery: Delivery, found: Report) -> bool:

@@ -50,6 +50,10 @@ WHERE d.channel_id = %(channel)s AND d.status IN ('pending', 'retrying') AND d.d
     WHERE e.conversation_id = d.conversation_id AND (e.seq, e.part) < (d.seq, d.part)
       AND (e.status IN ('pending', 'retrying', 'processing')
            OR (e.status = 'unknown' AND e.settled_at > now() - %(holds)s)))
+  AND (%(until_sent)s::interval IS NULL OR NOT EXISTS (
+    SELECT 1 FROM conversations_delivery e
+    WHERE e.conversation_id = d.conversation_id AND (e.seq, e.part) < (d.seq, d.part)
+      AND e.status = 'queued' AND e.settled_at > now() - %(until_sent)s::interval))
   AND (NOT %(lowest)s OR d.priority = (
     SELECT priority FROM conversations_delivery l WHERE l.channel_id = %(channel)s
       AND l.status IN ('pending', 'retrying') ORDER BY l.priority LIMIT 1))
@@ -188,11 +192,12 @@ def claim(limit: int = 1, passed: Collection[UUID] = ()) -> Round | None:
 
 def _candidates(turn: pacing.Turn, limit: int) -> list[UUID]:
     """Ids in the order in which they go, locked; no more bulk than leaves room for answers."""
-    pair = turn.caps.pair_interval
+    pair, until_sent = turn.caps.pair_interval, turn.caps.waits_for_sent
     asked: dict[str, Any] = {
         "channel": turn.pace.channel_id,
         "with_bulk": turn.for_bulk > 0,
         "holds": UNKNOWN_HOLDS,
+        "until_sent": timedelta(seconds=until_sent) if until_sent else None,
         "lowest": turn.lowest_first,
         "pair": timedelta(seconds=pair * turn.caps.pair_burst) if pair else None,
         "burst": turn.caps.pair_burst - 1,
@@ -316,9 +321,12 @@ def call(row: Claimed) -> Ended:
     with _client() as client:
         recorded = Recorded(client)
         try:
-            result = row.adapter.send(row.part, recorded, row.channel.keys())
+            with http.not_after(row.until):
+                result = row.adapter.send(row.part, recorded, row.channel.keys())
         except Exception as error:
             logger.exception("adapter %s failed on delivery %s", row.channel.kind, row.delivery_id)
             result = SendResult(Outcome.AMBIGUOUS, code="adapter_error", detail=type(error).__name__)
+    if result.code == settling.NOT_SENT and time.monotonic() > row.until:
+        result = SendResult(Outcome.PERMANENT, code=settling.LATE)
     failpoints.reached("after call")
     return Ended(row, result, int((time.monotonic() - began) * 1000), recorded.exchanges)

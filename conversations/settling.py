@@ -17,7 +17,7 @@ from django_scopes import scope, scopes_disabled
 from channels_hub.contract import Adapter, Outcome, OutMessage, SendResult, State, merge_state
 from channels_hub.models import ChannelAccount
 from contacts.models import Contact, Identity
-from conversations import bells, outbox, pacing
+from conversations import outbox, pacing
 from conversations.models import Attempt, Conversation, Delivery
 from conversations.moves import database_now, noting, writing
 
@@ -241,7 +241,7 @@ def expire_leases() -> int:
     """A worker died with a message in its hands: it may have gone out, so nobody sends it again."""
     with scopes_disabled():
         lost = Delivery.objects.filter(status=State.PROCESSING, lease_until__lt=database_now())
-        found = list(lost.select_related("message", "organization")[:200])
+        found = list(lost.select_related("message", "organization", "channel")[:200])
     for delivery in found:
         with scope(organization=delivery.organization):
             _mark_unknown(delivery)
@@ -259,4 +259,4 @@ def _mark_unknown(delivery: Delivery) -> None:
                 ended_at=now, outcome=Outcome.AMBIGUOUS, code="worker_died"
             )
             outbox.refresh_status(conversation, delivery.message)
-    bells.wake_workers(outbox.DRAIN)
+    outbox.wake_senders(delivery.channel)

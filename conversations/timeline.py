@@ -200,6 +200,8 @@ def _unsnoozed(event: Event, story: Story) -> Line:
 
 
 def _retried(event: Event, story: Story) -> Line:
+    if event.actor_id is None:
+        return Line("history", _("Could not be delivered; it is sent once more"), "warn")
     return Line("history", _("Sent again by %(who)s") % {"who": story.somebody(event)})
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from django.conf import settings
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django_scopes import scope
 from drf_spectacular.utils import extend_schema
@@ -18,7 +19,7 @@ from rest_framework.views import APIView
 
 from channels_hub import lookup
 from channels_hub.contract import BadSignature, RawRequest
-from channels_hub.models import ChannelAccount
+from channels_hub.models import REFUSED_EVERY, ChannelAccount
 from conversations import intake
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,22 @@ class ChannelWebhook(APIView):
                 with scope(organization=account.organization):
                     ack = intake.accept(account, raw)
             except BadSignature:
+                if public_id:  # else it is only one of several that were asked
+                    self.note_refused(account)
                 continue
             return HttpResponse(
                 ack.body, status=ack.status, content_type=ack.content_type, headers=dict(ack.headers)
             )
         logger.warning("webhook refused: %s", kind)
         return HttpResponse(status=403)
+
+    def note_refused(self, account: ChannelAccount) -> None:
+        """For the channel's set-up page; at most one write a minute, whoever knocks."""
+        now = timezone.now()
+        if account.refused_at is None or account.refused_at < now - REFUSED_EVERY:
+            with scope(organization=account.organization):
+                account.note_refused(now)
+            account.refused_at = now
 
     def candidates(self, kind: str, public_id: str, raw: RawRequest) -> list[ChannelAccount]:
         """The channel that the URL names, or those that the body says it is for; each must verify."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 from django.utils import timezone, translation
 from django_scopes import scope, scopes_disabled
 
@@ -24,19 +26,61 @@ from conversations.opening import open_conversation
 from flows import demo, services
 from flows.models import Flow
 from queues.models import AgentProfile, Department, Queue
+from tests.databases import Copy
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, django_db_blocker: Any
+) -> Copy | None:
+    """Seconds of processor time for every worker but the first."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return None
+    with django_db_blocker.unblock():
+        return Copy()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_modify_db_settings: Copy | None, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
     """Threads of servers and sockets may still hold a connection when the run ends; the database must go."""
+    copy = django_db_modify_db_settings
+    with django_db_blocker.unblock():
+        if copy:
+            copy.make()
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+        if copy:
+            copy.drop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: what is left for the end is short, so no worker waits long for another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_end_of_what_was_committed() -> Iterator[None]:
+    """Django's flush writes content types and permissions anew, which takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", _empty)
+        yield
+
+
+def _empty(_case: TransactionTestCase) -> None:
+    kept = {"django_content_type", "auth_permission"}
+    tables = {*connection.introspection.django_table_names(only_existing=True, include_views=False)} - kept
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(map(connection.ops.quote_name, tables))}")
 
 
 @pytest.fixture(autouse=True)

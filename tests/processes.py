@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -57,11 +58,68 @@ class Process:
                 self.kill()
 
 
-def web(port: int, log: Path, **environment: str) -> Process:
-    arguments = ["-m", "uvicorn", "pytake.asgi:application", "--port", str(port), "--lifespan", "off"]
-    arguments += ["--no-access-log", "--log-level", "warning"]
-    url = f"http://127.0.0.1:{port}"
-    return Process(arguments, log, PORT=str(port), PUBLIC_URL=url, INTERNAL_URL=url, **environment)
+class Nursery:
+    """The desk loaded once: web and pollers with its environment and port, without the seconds of a start."""
+
+    def __init__(self, home: Path, *hosts: str, **environment: str) -> None:
+        """Logs go into `home`; the desk may call itself and these hosts."""
+        port = free_port()
+        self.home, self.url = home, f"http://127.0.0.1:{port}"
+        own = {"PORT": str(port), "PUBLIC_URL": self.url, "INTERNAL_URL": self.url, "PYTAKE_TESTING": "1"}
+        own |= {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "pytake.settings"}
+        own["PYTAKE_ALLOW_PRIVATE_HOSTS"] = ",".join([f"127.0.0.1:{port}", *hosts])
+        with (home / "nursery.log").open("ab") as out:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "bench.nursery"], cwd=ROOT, env={**os.environ, **own, **environment},
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, text=True, start_new_session=True,
+            )  # fmt: skip
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing more to ask: it ends, and its children with it."""
+        with self.child:
+            assert self.child.stdin is not None
+            self.child.stdin.close()
+
+    def ask(self, **order: object) -> int:
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write(json.dumps(order) + "\n")
+        self.child.stdin.flush()
+        return int(json.loads(self.child.stdout.readline()))
+
+    def web(self) -> Fork:
+        return Fork(self, "web")
+
+    def poller(self) -> Fork:
+        return Fork(self, "poller")
+
+
+class Fork:
+    """A child of the nursery: the same verbs as Process, and there at once."""
+
+    def __init__(self, nursery: Nursery, role: str) -> None:
+        self.nursery, self.role, self.pid = nursery, role, 0
+        self.start()
+
+    def start(self) -> None:
+        self.pid = self.nursery.ask(run=self.role, log=str(self.nursery.home / f"{self.role}.log"))
+
+    def kill(self) -> None:
+        """kill -9 of the whole group."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, then the axe."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self.pid:
+            os.killpg(self.pid, number)
+            self.nursery.ask(bury=self.pid, patience=10)
+            self.pid = 0
 
 
 def poller(log: Path, **environment: str) -> Process:
@@ -78,12 +136,12 @@ def wait_for_page(url: str, seconds: float = 30.0) -> None:
         except urllib.error.HTTPError:
             return
         except OSError:
-            time.sleep(0.1)
+            time.sleep(0.02)
     raise TimeoutError(url)
 
 
 @contextmanager
-def running(*processes: Process) -> Iterator[None]:
+def running(*processes: Process | Fork) -> Iterator[None]:
     try:
         yield
     finally:

@@ -29,7 +29,7 @@ TYPED = [
     *(f"queues/{name}.py" for name in ("notices", "graph")),
     *(
         f"channels_hub/{name}.py"
-        for name in ("contract", "vocabulary", "content", "signatures", "capabilities", "segments")
+        for name in ("contract", "vocabulary", "content", "signatures", "capabilities", "segments", "setup")
     ),
     *(f"queues/{name}.py" for name in ("ics", "public_holidays", "sentences", "calendars")),
     "queues/waiting.py",
@@ -61,7 +61,7 @@ TYPED = [
         f"conversations/{name}.py"
         for name in ("moves", "can_send", "gate", "laters", "templates", "plans", "deadlines")
     ),
-    *(f"conversations/{name}.py" for name in ("clockwork", "opening")),
+    *(f"conversations/{name}.py" for name in ("clockwork", "opening", "periods", "setting_up", "troubles")),
 ]
 
 

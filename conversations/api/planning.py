@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +13,8 @@ from rest_framework.response import Response
 from accounts.problems import ProblemSerializer
 from accounts.resources import Related, TenantAPIView, find, read
 from accounts.roles import Action
-from conversations import laters
+from conversations import attaching, laters
+from conversations.api.files import FileShape, NamedFile
 from conversations.api.refusals import not_yours, refusals
 from conversations.api.talking import LONGEST_TEXT, SENT_BY, filled
 from conversations.models import Later
@@ -24,27 +26,37 @@ class LaterShape(serializers.ModelSerializer):
 
     author = Related(read_only=True)
     template = serializers.JSONField(allow_null=True)
+    media = serializers.SerializerMethodField()
     message = serializers.UUIDField(source="message_id", allow_null=True)
 
     class Meta:
         model = Later
         fields = [
-            "id", "author", "text", "template", "send_at", "expires_at", "state", "reason", "message",
-            "client_id", "created_at",
+            "id", "author", "text", "media", "template", "send_at", "expires_at", "state", "reason",
+            "message", "client_id", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
+    @extend_schema_field(FileShape(many=True))
+    def get_media(self, later: Later) -> Any:
+        return FileShape(laters.files_of(later), many=True).data
+
 
 class LaterSerializer(serializers.Serializer[Any]):
-    text = serializers.CharField(max_length=LONGEST_TEXT, required=False, trim_whitespace=False)
+    text = serializers.CharField(max_length=LONGEST_TEXT, trim_whitespace=False, allow_blank=True, default="")
+    media = serializers.ListField(child=NamedFile(), required=False, max_length=attaching.MOST)
     template = serializers.DictField(required=False, allow_null=True)
     send_at = serializers.DateTimeField(allow_null=True)
     client_id = serializers.CharField(max_length=64, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not (attrs.get("text", "").strip() or attrs.get("template")):
-            raise serializers.ValidationError({"text": [self.fields["text"].error_messages["required"]]})
+        if not (attrs["text"].strip() or attrs.get("media") or attrs.get("template")):
+            raise serializers.ValidationError({"text": [_("There is no text to send.")]})
         return attrs
+
+
+class NewTimeSerializer(serializers.Serializer[Any]):
+    send_at = serializers.DateTimeField(allow_null=True)
 
 
 class Laters(TenantAPIView):
@@ -76,9 +88,21 @@ class Laters(TenantAPIView):
 
 
 class LaterView(TenantAPIView):
-    """One planned message: taken back before it goes."""
+    """One planned message: moved to another time, or taken back before it goes."""
 
-    required = {"DELETE": Action.ANSWER}
+    required = {"PATCH": Action.ANSWER, "DELETE": Action.ANSWER}
+
+    @extend_schema(
+        request=NewTimeSerializer,
+        responses={200: LaterShape, 409: ProblemSerializer, 422: OpenApiResponse(ProblemSerializer)},
+    )
+    def patch(self, request: Request, pk: Any, later: Any) -> Response:
+        conversation = find(visible_to(request.member).only("id"), pk)
+        row = find(Later.objects.filter(conversation=conversation).only("id"), later)
+        given = read(NewTimeSerializer, request)
+        with refusals():
+            moved = laters.change(row.pk, agent=request.member, **given)
+        return Response(LaterShape(moved).data)
 
     @extend_schema(responses={204: None, 409: ProblemSerializer})
     def delete(self, request: Request, pk: Any, later: Any) -> Response:

@@ -9,9 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership
 from accounts.tenancy import TenantModel
-from channels_hub.models import ChannelAccount
+from channels_hub.models import ChannelAccount, MediaFile
 from conversations.models.conversation import Conversation
 from conversations.models.talk import Message
+
+DEAD = ("failed", "expired", "unknown")  # over, unless a person has it sent again
 
 
 class Delivery(TenantModel):
@@ -66,9 +68,9 @@ class Delivery(TenantModel):
                 condition=Q(status__in=["pending", "retrying", "processing", "unknown"]),
                 name="outbox_in_order",
             ),
-            # the wall: what failed in the last hour
+            # dead letters: the list and its badge; the wall: what failed in the last hour
             models.Index(
-                fields=["organization", "settled_at"], condition=Q(status="failed"), name="failed_lately"
+                fields=["organization", "settled_at", "id"], condition=Q(status__in=DEAD), name="dead_letters"
             ),
             # what waits for evidence
             models.Index(fields=["settled_at"], condition=Q(status="unknown"), name="outbox_unconfirmed"),
@@ -79,6 +81,15 @@ class Delivery(TenantModel):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class DeadLetter(Delivery):
+    """A delivery that reached nobody, or of which nobody knows. Lists narrow to DEAD themselves."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
 
 
 class Pace(TenantModel):
@@ -133,9 +144,10 @@ class Attempt(TenantModel):
 
 
 class Receipt(TenantModel):
-    """A status report as it came; the delivery's own status is the highest of them."""
+    """A status report as it came; the delivery's own status is the highest of its last try's."""
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="receipts")
+    provider_id = models.CharField(max_length=255, blank=True, default="")  # which of the tries it tells of
     state = models.CharField(max_length=12)
     code = models.CharField(max_length=40, blank=True)
     detail = models.CharField(max_length=300, blank=True)
@@ -186,3 +198,17 @@ class Later(TenantModel):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class LaterFile(TenantModel):
+    """A file that goes out with a planned message."""
+
+    later = models.ForeignKey(Later, on_delete=models.CASCADE, related_name="files")
+    media = models.ForeignKey(MediaFile, on_delete=models.CASCADE, related_name="+")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return f"{self.later_id} {self.position}"

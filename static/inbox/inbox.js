@@ -54,8 +54,10 @@ function arrive() {
     const unread = $("unread-line");
     log.scrollTop = unread ? Math.max(0, unread.offsetTop - log.offsetTop - 60) : log.scrollHeight;
     log.addEventListener("scroll", () => scrolled(log), { passive: true });
+    log.addEventListener("load", () => stay(log), { capture: true });
     new MutationObserver((changes) => grew(log, changes)).observe(log, { childList: true });
     height = log.scrollHeight;
+    atEnd = true;
     document.title = `${$("ct").textContent} · PyTake`;
     if (!first && matchMedia("(width >= 760px)").matches) $("b")?.focus({ preventScroll: true });
   }
@@ -64,15 +66,23 @@ function arrive() {
 }
 
 // Older messages came in above: what was being read stays where it is.
-let height = 0;
+let height = 0, atEnd = true;
 function grew(log, changes) {
   const older = changes.some((change) => [...change.removedNodes].some((node) => node.id === "earlier"));
   if (older) log.scrollTop += log.scrollHeight - height;
   height = log.scrollHeight;
 }
 
+// A picture comes after its bubble: who was at the end still is.
+function stay(log) {
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  height = log.scrollHeight;
+}
+
 function scrolled(log) {
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 60) $("jump").hidden = true;
+  const left = log.scrollHeight - log.scrollTop - log.clientHeight;
+  if (log.scrollHeight === height) atEnd = left < 120; // else a picture has just come: stay() follows
+  if (left < 60) $("jump").hidden = true;
   if (log.scrollTop < 80) $("earlier")?.querySelector("a")?.click();
 }
 

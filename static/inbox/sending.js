@@ -35,11 +35,24 @@ document.addEventListener("input", ({ target }) => {
 });
 
 // ------------------------------------------------------------------ a draft that goes out later
+function along(file) {
+  const row = document.createElement("li"), name = document.createElement("b"), field = document.createElement("input");
+  name.textContent = file.name;
+  Object.assign(field, { type: "hidden", name: "media", value: file.id });
+  row.append(name, field);
+  return row;
+}
+
 new MutationObserver(() => {
   const form = $("dialog").querySelector("form[data-later]"), area = form?.elements.text;
   if (!area || area.value || form.dataset.filled) return;
   form.dataset.filled = "1";
   area.value = localStorage.getItem(draftKey(form.dataset.later)) ?? "";
+  const ready = $("composer")?.files?.rows.filter((row) => row.dataset.state === "ok") ?? [];
+  const list = form.querySelector("[data-later-files]");
+  for (const { file } of ready) list.append(along(file));
+  list.hidden = !ready.length;
+  area.required = !ready.length;
 }).observe($("dialog"), { childList: true });
 
 document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {

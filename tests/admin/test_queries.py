@@ -19,7 +19,9 @@ from channels_hub.models import ChannelAccount, InboundEvent, MessageTemplate
 from contacts.models import Contact
 from conversations import handoff, signs
 from conversations.models import (
+    Attempt,
     Conversation,
+    DeadLetter,
     Deadline,
     Delivery,
     Event,
@@ -42,7 +44,7 @@ from queues.models import (
     SlaPolicy,
 )
 from tests.admin.pages import page
-from tests.admin.world import World, dead_event, new_colleague, new_template, talk, told_event
+from tests.admin.world import World, dead_event, dead_letter, new_colleague, new_template, talk, told_event
 
 CEILING = 25
 TALK = (Conversation, Message, Delivery, Event, Deadline, Contact, RoutingDecision)
@@ -97,6 +99,11 @@ def unique(_world: World) -> str:
     return uuid4().hex
 
 
+def more_dead(world: World, n: int) -> None:
+    for _ in range(n):
+        dead_letter(world)
+
+
 def more_audit(world: World, n: int) -> None:
     for _ in range(n):
         audit.record("x", organization=world.organization, actor=world.members["agent"], target=world[Queue])
@@ -105,6 +112,7 @@ def more_audit(world: World, n: int) -> None:
 GROW: dict[type, Callable[[World, int], None]] = {
     **dict.fromkeys(TALK, more_talks),
     **dict.fromkeys((Membership, AgentProfile), more_agents),
+    **dict.fromkeys((Attempt, DeadLetter), more_dead),
     FlowVersion: more_versions,
     Flow: more_flows,
     AuditEntry: more_audit,

@@ -13,9 +13,11 @@ from accounts.models import ApiKey, AuditEntry, Membership, Organization, User
 from channels_hub.models import ChannelAccount, InboundEvent, MessageTemplate
 from contacts.models import Contact
 from contacts.services import KnownBy, recognise
-from conversations import handoff, hooks
+from conversations import handoff, hooks, outbox
 from conversations.models import (
+    Attempt,
     Conversation,
+    DeadLetter,
     Deadline,
     Delivery,
     Event,
@@ -25,7 +27,7 @@ from conversations.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from conversations.moves import moving
+from conversations.moves import moving, writing
 from conversations.opening import open_conversation
 from flows import demo, services
 from flows.models import Flow, FlowVersion
@@ -145,6 +147,26 @@ def dead_event(world: World, body: bytes = b"", kind: str = "message", state: st
     )  # fmt: skip
 
 
+def dead_letter(world: World, status: str = "failed", code: str = "63016") -> DeadLetter:
+    """A message that did not get through, with the call that told so."""
+    now = timezone.now()
+    channel = world[ChannelAccount]
+    draft = outbox.Draft(text=f"{world.mark} lost", sender="agent", origin=Delivery.Origin.AGENT)
+    with writing(world[Conversation].pk) as conversation:
+        message = outbox.say(conversation, draft, now=now)
+        told = {"error_code": code, "error_detail": f"{world.mark} detail"}
+        message.deliveries.update(status=status, attempts=1, settled_at=now, **told)
+        outbox.refresh_status(conversation, message)
+    delivery = DeadLetter.objects.get(message=message)
+    Attempt.objects.create(
+        organization=world.organization, delivery=delivery, channel=channel, number=1, started_at=now,
+        ended_at=now, outcome="window_closed", code=code, detail=f"{world.mark} detail", milliseconds=120,
+        request=[{"method": "POST", "url": "https://api.example.com/x", "fields": ["Body", "To"]}],
+        response=[{"status": 400, "answer": {"code": code}, "milliseconds": 118}],
+    )  # fmt: skip
+    return delivery
+
+
 def told_event(world: World) -> WebhookMessage:
     now = timezone.now()
     message = WebhookMessage.objects.create(
@@ -170,6 +192,8 @@ def _records(world: World) -> None:
     owner = world.members["owner"]
     world.objects[MessageTemplate] = new_template(world, "HX1")
     world.objects[InboundEvent] = dead_event(world)
+    world.objects[DeadLetter] = dead_letter(world)
+    world.objects[Attempt] = Attempt.objects.get(delivery=world[DeadLetter])
     world.objects[WebhookEndpoint] = WebhookEndpoint.objects.create(
         organization=world.organization, url=f"https://{world.mark}.example.com/", description=world.mark,
         secrets={"current": hooks.new_secret()},

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
 from accounts.models import Membership, Organization
 from channels_hub import media
 from channels_hub.models import MediaFile
-from conversations import handoff, housekeeping
-from conversations.models import Conversation, Delivery, Message
+from conversations import handoff, housekeeping, laters
+from conversations.models import Conversation, Delivery, Later, Message
 from tests.api.caller import ROOT, Caller, outside
 from tests.channels_hub.files import photo, picture
 from tests.conftest import new_channel
@@ -141,3 +143,43 @@ def test_what_no_message_took_is_dropped_after_two_days(talk: Conversation, ana:
     MediaFile.objects.update(created_at="2020-01-01T00:00:00Z")
     housekeeping.drop_old_raw_bodies()
     assert str(MediaFile.objects.get().pk) == sent != left
+
+
+def test_files_wait_with_a_planned_message_and_go_with_it(talk: Conversation, ana: Membership) -> None:
+    ids = [send_file(ana, talk.pk, picture((n, n))).json()["id"] for n in (3, 4)]
+    by_ana, address = Caller.of(ana), f"conversations/{talk.pk}/later"
+    body = {"media": ids, "send_at": (timezone.now() + timedelta(hours=3)).isoformat()}
+    made = by_ana.post(address, body)
+    assert (made.status_code, [one["id"] for one in made.json()["media"]]) == (201, ids)
+
+    MediaFile.objects.update(created_at="2020-01-01T00:00:00Z")
+    housekeeping.drop_old_raw_bodies()
+    assert MediaFile.objects.count() == 2, "somebody waits for them"
+
+    Later.objects.update(send_at=timezone.now() - timedelta(seconds=1))
+    assert (laters.release_due(), laters.release_due()) == (1, 0)
+    message = Message.objects.get(direction="out")
+    assert [str(one.media_id) for one in message.attachments.all()] == ids
+    assert (message.kind, Delivery.objects.count()) == ("image", 2)
+
+
+def test_files_of_a_withdrawn_plan_are_dropped(talk: Conversation, ana: Membership) -> None:
+    pk = send_file(ana, talk.pk, picture()).json()["id"]
+    by_ana, address = Caller.of(ana), f"conversations/{talk.pk}/later"
+    later = by_ana.post(
+        address, {"media": [pk], "send_at": (timezone.now() + timedelta(hours=3)).isoformat()}
+    ).json()["id"]
+    by_ana.delete(f"{address}/{later}")
+
+    MediaFile.objects.update(created_at="2020-01-01T00:00:00Z")
+    housekeeping.drop_old_raw_bodies()
+    assert not MediaFile.objects.exists()
+
+
+def test_somebody_elses_file_cannot_be_planned(
+    talk: Conversation, ana: Membership, bia: Membership, make_conversation: Any
+) -> None:
+    theirs = send_file(bia, make_conversation("human_handoff", agent=bia).pk, picture()).json()["id"]
+    body = {"media": [theirs], "send_at": (timezone.now() + timedelta(hours=3)).isoformat()}
+    assert Caller.of(ana).post(f"conversations/{talk.pk}/later", body).status_code == 404
+    assert not Later.objects.exists()

@@ -77,7 +77,9 @@ CASES = {
     "api-conversation-laters": Case(
         "conversations/{conversation}/later", {"GET": None, "POST": {"text": "x", "send_at": SOON}}
     ),
-    "api-conversation-later": Case("conversations/{conversation}/later/{later}", {"DELETE": None}),
+    "api-conversation-later": Case(
+        "conversations/{conversation}/later/{later}", {"PATCH": {"send_at": SOON}, "DELETE": None}
+    ),
     "api-conversation-events": Case("conversations/{conversation}/events"),
     "api-conversation-routing": Case("conversations/{conversation}/routing"),
     "api-conversation-why": Case("conversations/{conversation}/why"),

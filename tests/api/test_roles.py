@@ -70,6 +70,7 @@ TABLE = [
     ("POST", f"conversations/{NOWHERE}/notes", HANDS),
     ("GET", f"conversations/{NOWHERE}/later", ALL),
     ("POST", f"conversations/{NOWHERE}/later", HANDS),
+    ("PATCH", f"conversations/{NOWHERE}/later/{NOWHERE}", HANDS),
     ("DELETE", f"conversations/{NOWHERE}/later/{NOWHERE}", HANDS),
     *[
         ("POST", f"conversations/{NOWHERE}/{move}", HANDS)

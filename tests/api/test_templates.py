@@ -134,6 +134,21 @@ def test_a_message_is_planned_listed_and_withdrawn(ana: Membership, talk: Conver
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
+def test_a_plan_is_moved_to_another_time_by_who_has_it(
+    ana: Membership, sofia: Membership, talk: Conversation, by: Calls
+) -> None:
+    tomorrow, over = timezone.now() + timedelta(days=1), timezone.now() - timedelta(days=1)
+    address = f"conversations/{talk.pk}/later"
+    pk = by(ana).post(address, {"text": "Oi", "send_at": tomorrow.isoformat()}).json()["id"]
+    sooner = {"send_at": (tomorrow - timedelta(hours=2)).isoformat()}
+
+    assert by(ana).patch(f"{address}/{pk}", {"send_at": over.isoformat()}).json()["code"] == "conflict"
+    assert by(ana).patch(f"{address}/{pk}", {}).status_code == 400
+    assert by(sofia).patch(f"{address}/{pk}", sooner).json()["code"] == "not_yours"
+    assert by(ana).patch(f"{address}/{pk}", sooner).status_code == 200
+    assert Later.objects.get().send_at == tomorrow - timedelta(hours=2)
+
+
 def test_what_waits_for_the_window_has_no_time(ana: Membership, talk: Conversation, by: Calls) -> None:
     address = f"conversations/{talk.pk}/later"
     assert by(ana).post(address, {"text": "x", "send_at": None}).status_code == 409

@@ -7,16 +7,18 @@ rows: mark the test with `django_db(transaction=True)`.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Membership
+from channels_hub.fake_provider import FakeProvider
+from channels_hub.fake_script import Callbacks
+from channels_hub.models import ChannelAccount
+from channels_hub.simulated import SimPhone
+from channels_hub.simulator import services
 from tests import processes
 from tests.browser.chromium import CHROMIUM, FLAGS, launch
 from tests.conftest import PASSWORD
@@ -25,65 +27,68 @@ from tests.pages.conftest import settled, write_in
 __all__ = ["settled", "write_in"]
 
 
-@dataclass
 class Site:
     """The running desk. `kill_web` and `start_web` are for tests of what happens when it breaks."""
 
-    home: Path
-    port: int
-
-    def __post_init__(self) -> None:
-        own = {
-            "PYTAKE_HOME": str(self.home),
-            "PYTAKE_ALLOW_PRIVATE_HOSTS": f"127.0.0.1:{self.port}",
-            "PYTAKE_COALESCE_SECONDS": "0.2",
-        }
-        self.web = processes.web(self.port, self.home / "web.log", **own)
-        self.poller = processes.poller(
-            self.home / "poller.log", PORT=str(self.port), PUBLIC_URL=self.url, INTERNAL_URL=self.url, **own
-        )
-        processes.wait_for_page(f"{self.url}/login/", 40)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def __init__(self, nursery: processes.Nursery) -> None:
+        self.url, self.web, self.poller = nursery.url, nursery.web(), nursery.poller()
 
     def start_web(self) -> None:
         self.web.start()
+        self.wait()
+
+    def wait(self) -> None:
         processes.wait_for_page(f"{self.url}/login/", 40)
 
     def kill_web(self) -> None:
         """As a crash: no good-bye to anybody."""
         self.web.kill()
 
-    def stop(self) -> None:
-        self.web.stop()
-        self.poller.stop()
+
+@pytest.fixture(scope="session")
+def provider_port() -> int:
+    """Of the fake provider: the desk has to know from its start that it may call it."""
+    return processes.free_port()
 
 
-@pytest.fixture(scope="module")
-def site_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the collected static files in it."""
+@pytest.fixture(scope="session")
+def nursery(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory, provider_port: int
+) -> Iterator[processes.Nursery]:
+    """The desk is loaded once per run; every test still gets processes that no other test has used."""
     home = tmp_path_factory.mktemp("site")
-    environment = {
-        **os.environ,
-        "PYTAKE_HOME": str(home),
-        "PYTAKE_TESTING": "1",
-        "DJANGO_SETTINGS_MODULE": "pytake.settings",
-    }
-    command = [sys.executable, "-m", "django", "collectstatic", "--noinput", "--link", "-v0"]
-    subprocess.run(command, cwd=processes.ROOT, env=environment, check=True, timeout=120)
-    return home
+    own = {"PYTAKE_HOME": str(home), "PYTAKE_COALESCE_SECONDS": "0.2"}
+    with processes.Nursery(home, f"127.0.0.1:{provider_port}", **own) as loaded:
+        yield loaded
 
 
 @pytest.fixture
-def live_site(transactional_db: None, site_home: Path) -> Iterator[Site]:
+def live_site(transactional_db: None, nursery: processes.Nursery) -> Iterator[Site]:
     """The desk on the test database: web and poller. Yields an object with `.url`."""
-    site = Site(site_home, processes.free_port())
-    try:
+    site = Site(nursery)
+    with processes.running(site.web, site.poller):
+        site.wait()
         yield site
-    finally:
-        site.stop()
+
+
+@pytest.fixture
+def provider(live_site: Site, twilio_channel: ChannelAccount, provider_port: int) -> Iterator[FakeProvider]:
+    """What the Twilio channel sends to; it reports nothing by itself."""
+    with FakeProvider(port=provider_port, callbacks=Callbacks(statuses=())) as fake:
+        twilio_channel.config["api_base"] = fake.url
+        twilio_channel.save(update_fields=["config"])
+        yield fake
+
+
+@pytest.fixture
+def phone(live_site: Site, phone_channel: ChannelAccount, settings: Any) -> SimPhone:
+    """A customer's phone that is on, and whose owner looks at it."""
+    settings.INTERNAL_URL, settings.PYTAKE_ALLOW_PRIVATE_HOSTS = live_site.url, [live_site.url[7:]]
+    phone_channel.config["api_base"] = live_site.url
+    phone_channel.save(update_fields=["config"])
+    phone = services.add_phone(phone_channel, "Mariana Souza")
+    SimPhone.objects.update(always_on=True, wrote_at=timezone.now())
+    return phone
 
 
 @pytest.fixture(scope="module")

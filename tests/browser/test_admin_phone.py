@@ -27,6 +27,8 @@ def test_no_form_is_wider_than_a_phone(
         f"queues/queue/{support.pk}/change/", "queues/queue/", "queues/agentprofile/",
         f"conversations/conversation/{waiting.pk}/change/", "conversations/routingdecision/",
         "conversations/webhookendpoint/add/", "conversations/delivery/",
+        "conversations/delivery/figures", "conversations/deadletter/", "conversations/attempt/",
+        "channels_hub/channelaccount/health",
         f"channels_hub/channelaccount/{phone_channel.pk}/change/",
     ):  # fmt: skip
         answer = browser_page.goto(f"{live_site.url}/admin/{path}")

@@ -69,7 +69,7 @@ def test_files_are_pasted_dropped_removed_and_refused_in_words(
 
 
 def test_a_voice_note_is_recorded_converted_and_sent(
-    chromium_with_sound, live_site, enter, ana, make_conversation
+    live_site, chromium_with_sound, enter, ana, make_conversation
 ):
     page, talk = chromium_with_sound, make_conversation("human_handoff", agent=ana)
     enter(page, ana, f"/inbox/{talk.pk}/")

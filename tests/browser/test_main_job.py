@@ -5,13 +5,13 @@ With PYTAKE_SCREENSHOTS=1 the pictures of docs/img are made anew from this very 
 
 from __future__ import annotations
 
+import io
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from conversations.invariants import findings
 from conversations.models import Conversation, Message
@@ -25,31 +25,13 @@ PICTURES = processes.ROOT / "docs" / "img"
 
 
 @pytest.fixture
-def desk(transactional_db: None, tmp_path: Path) -> Iterator[str]:
+def desk(transactional_db: None, nursery: processes.Nursery, settings: Any) -> Iterator[str]:
     """The demo, served by the real web process and drained by the real poller."""
-    port = processes.free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "PORT": str(port), "PUBLIC_URL": url, "INTERNAL_URL": url, "PYTAKE_DEMO_PASSWORD": PASSWORD,
-        "PYTAKE_ALLOW_PRIVATE_HOSTS": f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "pytake.settings",
-    }  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "django", "load_demo"],
-        cwd=processes.ROOT, check=True, capture_output=True,
-        env={**os.environ, "DATABASE_URL": processes.database_url(), **environment},
-    )  # fmt: skip
-    allowed = environment["PYTAKE_ALLOW_PRIVATE_HOSTS"]
-    web = processes.web(port, tmp_path / "web.log", PYTAKE_ALLOW_PRIVATE_HOSTS=allowed)
-    poller = processes.poller(
-        tmp_path / "poller.log",
-        PORT=str(port),
-        PUBLIC_URL=url,
-        INTERNAL_URL=url,
-        PYTAKE_ALLOW_PRIVATE_HOSTS=allowed,
-    )
-    with processes.running(web, poller):
-        processes.wait_for_page(f"{url}/healthz")
-        yield url
+    settings.PUBLIC_URL = settings.INTERNAL_URL = nursery.url
+    call_command("load_demo", password=PASSWORD, stdout=io.StringIO())
+    with processes.running(nursery.web(), nursery.poller()):
+        processes.wait_for_page(f"{nursery.url}/healthz")
+        yield nursery.url
 
 
 def log_in(page: object, url: str, who: str) -> None:

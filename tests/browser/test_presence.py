@@ -61,6 +61,21 @@ def test_the_menu_works_with_keys_alone(live_site, browser_page, enter, ana):
     assert profile(ana).presence == "busy"
 
 
+def test_who_is_offline_sees_it_at_the_list_and_is_available_with_a_click(
+    live_site, browser_page, enter, ana
+):
+    page = browser_page
+    enter(page, ana)
+    hint = page.locator(".off-duty")
+    assert not hint.is_visible()
+    choose(page, "Offline")
+    hint.wait_for(state="visible")
+
+    hint.get_by_role("button").click()
+    hint.wait_for(state="hidden")
+    assert profile(ana).presence == "online"
+
+
 def test_going_offline_asks_and_puts_the_conversation_back(
     live_site, browser_page, enter, ana, bia, support, make_conversation
 ):
@@ -115,6 +130,7 @@ def test_who_was_set_away_is_told_and_is_back_with_a_click(live_site, browser_pa
 
 def test_typing_alone_brings_back_who_was_set_away(live_site, browser_page, enter, ana):
     page = browser_page
+    page.clock.install()
     enter(page, ana)
     page.wait_for_selector("#me-dot .at-online")
     AgentProfile.objects.filter(member=ana).update(
@@ -123,6 +139,7 @@ def test_typing_alone_brings_back_who_was_set_away(live_site, browser_page, ente
     page.wait_for_selector("#me-dot .at-away")
     page.fill("#q", "alguém")
     page.keyboard.press("Backspace")
+    page.clock.fast_forward(20_000)  # the page tells of what was touched every 18 seconds
     page.wait_for_selector("#me-dot .at-online", timeout=60_000)
 
     assert profile(ana).is_automatic is False

@@ -59,6 +59,24 @@ def test_tls_that_never_answers_was_not_sent(http, listen, monkeypatch):
         http.request("POST", listener.url.replace("http:", "https:"), read_seconds=0.2)
 
 
+def test_what_is_connected_too_late_does_not_leave(http, listen, monkeypatch):
+    seen, connect = [], socket.create_connection
+
+    def behave(connection):
+        seen.append(connection.recv(100))
+
+    def slow(*args, **options):
+        time.sleep(0.2)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(client_module.socket, "create_connection", slow)
+    with client_module.not_after(time.monotonic() + 0.1), pytest.raises(NotSent, match="over"):
+        http.request("POST", listen(behave).url, data={"a": "1"})
+    http.close()
+    assert seen in ([], [b""])
+    assert http.request("POST", listen(answering(OK)).url, data={"a": "1"}).status == 200
+
+
 # ------------------------------------------------------------------ perhaps sent
 def test_silence_after_the_request_is_ambiguous(http, listen):
     def behave(connection):

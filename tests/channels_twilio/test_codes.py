@@ -51,6 +51,12 @@ def test_in_a_status_report(adapter, name, code, outcome):
     (event,) = adapter.parse(changed(name, MessageStatus="undelivered", ErrorCode=code))
     assert (event.kind, event.status.state, event.status.code) == (Kind.STATUS, State.FAILED, code)
     assert adapter.outcome_of(event.status.code) is outcome
+    assert adapter.wait_of(event.status.code) == WAITS.get(code)
+
+
+def test_what_is_worth_one_more_try_only_may_be_tried_again_at_all():
+    assert {OUTCOMES[code] for code in TwilioSms.once_codes} == {Outcome.RETRYABLE}
+    assert TwilioWhatsApp.once_codes == {"30008", "63019"}
 
 
 def test_the_answer_says_how_long_to_wait_where_it_does():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Membership
+from channels_hub import http
 from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
@@ -149,6 +151,17 @@ def test_a_worker_that_died_leaves_unknown_not_a_second_call(
     sending.drain(threads=1)
     message.refresh_from_db()
     assert (message.status, fake.requests()) == ("unknown", [])
+
+
+def test_a_worker_that_slept_while_it_connected_sends_nothing_any_more(
+    fake: FakeProvider, talk: Conversation, ana: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = send("oi", talk, ana)
+    row = replace(sending.claim().rows[0], until=time.monotonic() + 0.1)
+    monkeypatch.setattr(http, "resolve", lambda host, _port: time.sleep(0.2) or [host])
+    settling.settle([sending.call(row)])
+    delivery = message.deliveries.get()
+    assert (delivery.status, delivery.error_code, fake.requests()) == ("failed", "late", [])
 
 
 def test_an_unknown_message_holds_the_next_one_back_for_a_while(

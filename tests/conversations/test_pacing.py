@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 from django_scopes import scope
 
@@ -165,6 +166,18 @@ def test_a_platform_that_is_not_there_is_left_alone_for_a_while(
     Pace.objects.update(rests_until=timezone.now())
     settling.settle([sending.call(row) for row in sending.claim(1).rows])
     assert len(sending.claim(5).rows) == 5
+
+
+def test_history_costs_a_claim_nothing() -> None:
+    """Permits are two ranges of an index: a condition asked row by row would walk every call ever made."""
+    asked = {"channel": uuid4(), "kept": timedelta(seconds=1)}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {pacing.TAKEN}", asked)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert plan.count("attempts_of_channel") == 2
+    assert "Filter" not in plan
 
 
 def test_too_fast_rests_the_whole_channel_as_long_as_the_platform_says(

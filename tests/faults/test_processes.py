@@ -50,11 +50,11 @@ def post(url: str, channel: ChannelAccount, fields: dict[str, str]) -> int:
 def test_with_redis_away_webhooks_are_taken_and_work_goes_on(
     twilio_channel: ChannelAccount, tmp_path: Path
 ) -> None:
-    port = processes.free_port()
-    web = processes.web(port, tmp_path / "web.log", REDIS_URL=NO_REDIS)
-    poller = processes.poller(tmp_path / "poller.log", REDIS_URL=NO_REDIS)
-    with processes.running(web, poller):
-        url = f"http://127.0.0.1:{port}"
+    with (
+        processes.Nursery(tmp_path, REDIS_URL=NO_REDIS) as desk,
+        processes.running(desk.web(), desk.poller()),
+    ):
+        url = desk.url
         processes.wait_for_page(f"{url}/healthz")
         took = []
         for number in range(20):
@@ -68,9 +68,6 @@ def test_with_redis_away_webhooks_are_taken_and_work_goes_on(
 def test_nothing_acknowledged_is_lost_when_web_and_poller_are_killed(
     twilio_channel: ChannelAccount, tmp_path: Path
 ) -> None:
-    port = processes.free_port()
-    url = f"http://127.0.0.1:{port}"
-    web, poller = processes.web(port, tmp_path / "web.log"), processes.poller(tmp_path / "poller.log")
     acknowledged: set[str] = set()
     patience = time.monotonic() + 80
     sent = [twilio.form(f"m{n}", sender=f"+55119{80000000 + n % 7}") for n in range(120)]
@@ -78,13 +75,16 @@ def test_nothing_acknowledged_is_lost_when_web_and_poller_are_killed(
     def client(share: list[dict[str, str]]) -> None:
         for fields in share:  # a platform repeats what was not answered with 2xx
             while time.monotonic() < patience:
-                if post(url, twilio_channel, fields) == 200:
+                if post(desk.url, twilio_channel, fields) == 200:
                     acknowledged.add(fields["MessageSid"])
                     break
                 time.sleep(0.2)
 
-    with processes.running(web, poller):
-        processes.wait_for_page(f"{url}/healthz")
+    with (
+        processes.Nursery(tmp_path) as desk,
+        processes.running(web := desk.web(), poller := desk.poller()),
+    ):
+        processes.wait_for_page(f"{desk.url}/healthz")
         clients = [threading.Thread(target=client, args=(sent[n::4],)) for n in range(4)]
         for thread in clients:
             thread.start()
@@ -116,8 +116,10 @@ def test_a_sender_killed_in_mid_call_never_sends_twice(
         for talk in talks:
             for number in range(3):
                 outbox.reply(talk.pk, agent=ana, text=f"{talk.pk}:{number}")
-        poller = processes.poller(tmp_path / "poller.log", PYTAKE_ALLOW_PRIVATE_HOSTS=allowed)
-        with processes.running(poller):
+        with (
+            processes.Nursery(tmp_path, allowed) as desk,
+            processes.running(poller := desk.poller()),
+        ):
             for _ in range(4):
                 known = len(fake.requests())
                 wait_until(lambda known=known: len(fake.requests()) > known + 1, 10)

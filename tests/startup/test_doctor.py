@@ -17,8 +17,9 @@ from channels_hub.models import ChannelAccount
 from conversations.models import Pace, WebhookEndpoint
 from pytake.management.commands import doctor
 from pytake.management.commands.doctor import Level
+from tests import processes
 from tests.conftest import another_session
-from tests.startup.conftest import free_port
+from tests.startup.conftest import eventually, free_port
 
 
 def levels(findings) -> list[Level]:
@@ -171,6 +172,26 @@ def test_a_poller_is_seen_by_its_connection_and_its_absence_too(monkeypatch):
         assert levels(doctor.poller()) == [Level.OK]
         monkeypatch.setattr(doctor, "POLLER_SECONDS", 0)  # it hangs: its last question is too long ago
         assert levels(doctor.poller()) == [Level.WRONG]
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_real_poller_and_a_real_worker_are_seen_and_missed_again(tmp_path):
+    """Started as `up` starts them, and killed."""
+    named = {"DJANGO_SETTINGS_MODULE": "pytake.settings"}
+    worker = ["-m", "celery", "-A", "pytake", "worker", "--pool=solo", "--without-gossip", "--without-mingle"]
+    assert levels([*doctor.poller(), *doctor.workers()]) == [Level.WRONG, Level.WRONG]
+    at_work = (
+        processes.poller(tmp_path / "poller.log"),
+        processes.Process(worker, tmp_path / "worker.log", **named),
+    )
+    with processes.running(*at_work):
+        for look in (doctor.poller, doctor.workers):
+            assert eventually(lambda look=look: levels(look()) == [Level.OK])
+        for process in at_work:
+            process.kill()
+        for look in (doctor.poller, doctor.workers):
+            assert eventually(lambda look=look: levels(look()) == [Level.WRONG])
 
 
 def test_each_channel_is_looked_at(twilio_channel):
