@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from uuid import UUID
 
+from django.db.models.functions import Now
 from django_scopes import scopes_disabled
 
-from accounts.clock import ClockNow
 from queues.models import AgentProfile
 
 EVERY = 20.0  # seconds between two equal signs of one agent
@@ -35,4 +35,4 @@ def of_life(member_id: UUID, *, touched: bool) -> None:
     _told[member_id, touched] = time.monotonic()
     fields = ("last_seen_at", "last_input_at") if touched else ("last_seen_at",)
     with scopes_disabled():
-        AgentProfile.objects.filter(member_id=member_id).update(**dict.fromkeys(fields, ClockNow()))
+        AgentProfile.objects.filter(member_id=member_id).update(**dict.fromkeys(fields, Now()))

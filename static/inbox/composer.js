@@ -96,10 +96,15 @@ class PtComposer extends HTMLElement {
     this.files = form && new Files(this, form);
     this.restore();
     for (const one of waiting()) bubble(one);
-    new ResizeObserver(() => this.parentElement?.style.setProperty("--foot", `${this.offsetHeight}px`)).observe(this);
+    this.sized = new ResizeObserver(() => document.documentElement.style.setProperty("--foot", `${this.offsetHeight}px`));
+    this.sized.observe(this);
   }
 
-  disconnectedCallback() { this.files?.end(); }
+  disconnectedCallback() {
+    this.files?.end();
+    this.sized.disconnect();
+    if (!$("composer")) document.documentElement.style.removeProperty("--foot");
+  }
 
   get pk() { return this.dataset.pk; } // never remembered: an answer must not go to the wrong person
   get kind() { return this.classList.contains("noting") ? "note" : "reply"; }

@@ -1,6 +1,8 @@
 // The page's line to the ledger: one socket, one cursor, frames that replace by DOM id.
 // A frame may come late, twice or after a long absence without harm; what was missed is read from the cursor.
 
+import { morph, parse } from "./morph.js";
+
 const body = document.body;
 const $ = (id) => document.getElementById(id);
 const text = (name) => $("texts")?.dataset[name] ?? "";
@@ -17,12 +19,6 @@ const query = () => new URLSearchParams({
 });
 
 // ------------------------------------------------------------------ frames
-function parse(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html.trim();
-  return template.content.firstElementChild;
-}
-
 function replace(old, fresh) {
   const active = document.activeElement;
   const inside = active !== body && old.contains(active);
@@ -36,6 +32,7 @@ function replace(old, fresh) {
 function place(list, fresh) {
   const next = [...list.children].find((row) => row.dataset.sort !== undefined && row !== fresh && row.dataset.sort < fresh.dataset.sort);
   const more = $("more");
+  if (fresh.isConnected && fresh.nextElementSibling === (next ?? more)) return;
   if (!next && more && !fresh.isConnected) return; // it belongs to a page of the list that is not loaded yet
   const focused = fresh.contains(document.activeElement) ? document.activeElement : null;
   list.insertBefore(fresh, next ?? more);
@@ -46,7 +43,7 @@ function putRow(fresh, toTop) {
   const list = $("list"), old = $(fresh.id);
   if (!list) return;
   if (fresh.dataset.pk === opened()) fresh.firstElementChild.setAttribute("aria-current", "true");
-  if (old) replace(old, fresh);
+  if (old) morph(old, fresh); // a row that is just being pressed stays the same link
   if (list.matches(":hover") && (toTop || !old)) {
     held.set(fresh.id, fresh); // nothing jumps under the pointer
     const pill = $("newer");
@@ -55,13 +52,16 @@ function putRow(fresh, toTop) {
     return;
   }
   $("empty")?.remove();
-  place(list, fresh);
+  place(list, old ?? fresh);
   if (!old) window.htmx?.process(fresh);
 }
 
 function release() {
   const list = $("list");
-  for (const [id, row] of held) place(list, $(id) ?? row);
+  for (const [id, row] of held) {
+    place(list, $(id) ?? row);
+    window.htmx?.process($(id));
+  }
   held.clear();
   $("newer").hidden = true;
 }

@@ -1,5 +1,6 @@
 // What board and wall share: the live line, running clocks, notes, forms that answer with a sentence, the dialog.
-// The server sends parts of the page; morph() changes only what differs, so focus, scroll and open details stay.
+
+import { morph, parse } from "../inbox/morph.js";
 
 const body = document.body;
 export const $ = (id) => document.getElementById(id);
@@ -34,30 +35,6 @@ function tick() {
 setInterval(tick, 1000);
 
 // ------------------------------------------------------------------ parts of the page
-function parse(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html.trim();
-  return template.content.firstElementChild;
-}
-
-function morph(old, fresh) {
-  if (old.isEqualNode(fresh)) return;
-  if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
-  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
-  let here = old.firstChild;
-  for (const child of [...fresh.childNodes]) {
-    const same = child.id ? known.get(child.id) : here && !here.id && here.nodeName === child.nodeName ? here : null;
-    if (!same) { old.insertBefore(child, here); continue; }
-    if (same === here) here = here.nextSibling;
-    else old.insertBefore(same, here);
-    if (same.nodeType === 1) morph(same, child);
-    else if (same.nodeValue !== child.nodeValue) same.nodeValue = child.nodeValue;
-  }
-  while (here) { const next = here.nextSibling; here.remove(); here = next; }
-}
-
 // A column stands where its number says.
 function place(node) {
   const row = $("columns");

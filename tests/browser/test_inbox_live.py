@@ -56,6 +56,22 @@ def test_an_answer_written_while_the_server_is_dead_goes_out_exactly_once(
     assert conversation.messages.filter(text="volto já").count() == 1
 
 
+def test_a_row_that_changes_while_it_is_pressed_still_opens(
+    live_site, browser_page, enter, ana, make_conversation, write_in
+):
+    page, conversation = browser_page, make_conversation("human_handoff", agent=ana)
+    write_in(conversation, "olá")
+    enter(page, ana)
+    row = page.locator(f"#row-{conversation.pk}")
+    row.locator(".pv").hover()
+    page.mouse.down()
+    write_in(conversation, "mais uma coisa")
+    row.get_by_text("mais uma coisa").wait_for()
+    page.mouse.up()
+
+    page.wait_for_selector(f"#open[data-pk='{conversation.pk}'] #log")
+
+
 def test_take_the_next_answer_it_and_close_it_with_the_keyboard(
     live_site, browser_page, enter, ana, support, make_conversation, write_in
 ):
