@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts.models import Membership
+from accounts.rows import write_back
 from conversations import bells, deadlines, hooks, live, plans, stays
 from conversations.models import Conversation, Event, State
 from queues.services import call_router
@@ -61,7 +62,7 @@ def noting(pks: Iterable[UUID], *, cause: str = "") -> Iterator[dict[UUID, Conve
             conversation.is_locked = True
         yield found
         told = [conversation for conversation in found.values() if conversation.unwritten]
-        Conversation.objects.bulk_update(told, ["seq"])
+        write_back(told, ["seq"])
         lines = [event for conversation in told for event in conversation.unwritten]
         for event in lines:
             event.cause = event.cause or cause

@@ -14,6 +14,7 @@ from django.db.models import Count, Min, Q
 from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership, Organization
+from accounts.rows import write_back
 from channels_hub import media
 from channels_hub.contract import Address, MediaRef, Option, OutMessage, State, Template, whole_message
 from channels_hub.models import ChannelAccount, MediaFile
@@ -354,9 +355,7 @@ def refresh_statuses(
         parts[part.message_id].append(part)
     now = at or database_now()
     changed = [message for pk, message in known.items() if _fold(message, parts[pk], now)]
-    Message.objects.bulk_update(
-        changed, ["status", "error_code", "error_detail", "provider_id", *STAMPS.values()]
-    )
+    write_back(changed, ["status", "error_code", "error_detail", "provider_id", *STAMPS.values()])
     for message in changed:
         told = {"message": str(message.pk), "status": message.status, "code": message.error_code}
         conversations[message.conversation_id].log("message_status", told)

@@ -39,6 +39,7 @@ LEASE = timedelta(seconds=settings.PYTAKE_SENDING_LEASE_SECONDS)
 # How long an unconfirmed message keeps the next one back.
 UNKNOWN_HOLDS = timedelta(seconds=settings.PYTAKE_UNKNOWN_HOLDS_SECONDS)
 PATIENCE = 2.0  # seconds that a patient drain waits for the next permit
+LINGER = 0.01  # seconds in which calls that end after one another are settled together
 
 # Whose turn within a channel: priority, then age; in a conversation strictly one after the other.
 CANDIDATES = """
@@ -154,6 +155,8 @@ class _Drain:
         # A short wait, for a thread may be free and something urgent may have come meanwhile.
         done, self.under_way = wait(self.under_way, timeout=0.05, return_when=FIRST_COMPLETED)
         if done:
+            more, self.under_way = wait(self.under_way, timeout=LINGER)
+            done |= more
             failpoints.reached("before settle")
             settling.settle([one.result() for one in done])
             failpoints.reached("after settle")

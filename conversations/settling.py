@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 from django_scopes import scope, scopes_disabled
 
+from accounts.rows import write_back
 from channels_hub.contract import Adapter, Outcome, OutMessage, SendResult, State, merge_state
 from channels_hub.models import ChannelAccount
 from contacts.models import Contact, Identity
@@ -84,7 +85,7 @@ def _settle(ended: Sequence[Ended]) -> None:
         locked = Delivery.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
         rows = locked.select_related("message").filter(pk__in=by_delivery)
         changed = [row for row in rows if _fold(row, by_delivery[row.pk], now)]
-        Delivery.objects.bulk_update(changed, SETTLED)
+        write_back(changed, SETTLED)
         lost = [row for row in changed if by_delivery[row.pk].result.outcome is Outcome.UNREACHABLE]
         identities = [conversations[row.conversation_id].identity_id for row in lost]
         Identity.objects.filter(pk__in=identities).update(unreachable_at=now)
@@ -130,7 +131,7 @@ def _end_attempts(ended: Sequence[Ended], now: datetime) -> None:
         for one in ended
     ]
     fields = ["ended_at", "outcome", "code", "detail", "milliseconds", "request", "response"]
-    Attempt.objects.bulk_update(rows, fields)
+    write_back(rows, fields)
 
 
 SETTLED = [
