@@ -34,10 +34,9 @@ def test_admin_templates_escape_too() -> None:
 # Scripts that swap in a fragment which the server rendered and escaped.
 SWAPS = {
     "static/simulator/simulator.js": "the chat fragment of simulator/_chat.html",
-    "static/inbox/live.js": "fragments of the inbox from the socket or /live/sync",
+    "static/inbox/morph.js": "fragments of inbox, board and wall from the socket or its fallback",
     "static/inbox/inbox.js": "rows of the list from /inbox/rows/",
     "static/inbox/composer.js": "the bubble that /reply/ answers with",
-    "static/insights/live.js": "parts of the board and the wall from the socket or ?fragment=1, and its menu",
 }
 
 
