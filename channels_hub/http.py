@@ -160,7 +160,7 @@ class _Checked:
             self.connect()
         if time.monotonic() > getattr(_thread, "latest", math.inf):
             raise _NotConnected(self, NotSent("its time was over"))
-        super().endheaders(*args, **kwargs)  # type: ignore[misc]
+        super().endheaders(*args, **kwargs)  # type: ignore[misc]  # of the connection it is mixed into
 
 
 class _Http(_Checked, HTTPConnection):

@@ -16,6 +16,8 @@ from django.utils import timezone, translation
 from django_scopes import scope, scopes_disabled
 
 from accounts.models import Membership, Organization, User
+from channels_hub.fake_provider import FakeProvider
+from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount
 from contacts.models import Contact
 from contacts.services import KnownBy, recognise
@@ -266,3 +268,13 @@ def everywhere() -> Iterator[None]:
     """Look across organizations, as sweeps do."""
     with scopes_disabled():
         yield
+
+
+@pytest.fixture
+def fake(twilio_channel: ChannelAccount, settings: Any) -> Iterator[FakeProvider]:
+    """What the Twilio channel sends to, silent about statuses: tests report them themselves."""
+    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
+        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
+        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
+        twilio_channel.save(update_fields=["config"])
+        yield provider

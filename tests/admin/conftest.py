@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from accounts.models import Membership, Organization
+from channels_hub.fake_provider import FakeProvider
+from channels_hub.models import ChannelAccount
 from tests.admin.world import World, build
 
 
@@ -41,3 +44,14 @@ def boss(ours: World, enter: Callable[[Membership], Client]) -> Client:
 def lead(ours: World, enter: Callable[[Membership], Client]) -> Client:
     """The supervisor's browser."""
     return enter(ours.members["supervisor"])
+
+
+@pytest.fixture
+def fake(ours: Any, settings: Any) -> Iterator[FakeProvider]:
+    """The platform of the channel in our world."""
+    with FakeProvider() as provider:
+        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
+        account = ours[ChannelAccount]
+        account.config = {**account.config, "api_base": provider.url}
+        account.save(update_fields=["config"])
+        yield provider

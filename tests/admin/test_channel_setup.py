@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from channels_hub.fake_provider import FakeProvider
 from channels_hub.models import ChannelAccount, MessageTemplate
 from conversations.models import Delivery, Message
 from tests.admin.pages import act, page
-
-
-@pytest.fixture
-def fake(ours, settings) -> Iterator[FakeProvider]:
-    with FakeProvider() as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        account = ours[ChannelAccount]
-        account.config = {**account.config, "api_base": provider.url}
-        account.save(update_fields=["config"])
-        yield provider
 
 
 @pytest.fixture

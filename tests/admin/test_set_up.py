@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,16 +20,6 @@ from tests.admin.pages import page
 from tests.conftest import TWILIO_SID, TWILIO_TOKEN, new_channel
 
 Press = Callable[..., str]
-
-
-@pytest.fixture
-def fake(ours: Any, settings: Any) -> Iterator[FakeProvider]:
-    with FakeProvider() as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        account = ours[ChannelAccount]
-        account.config = {**account.config, "api_base": provider.url}
-        account.save(update_fields=["config"])
-        yield provider
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,6 @@ from accounts.models import Membership
 from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
-from channels_hub.fake_script import Callbacks
-from channels_hub.models import ChannelAccount
 from conversations import intake, outbox, receipts, reconcile, sending, settling
 from conversations.invariants import findings
 from conversations.models import Conversation, Delivery, Message, Pace
@@ -23,15 +21,6 @@ from tests import twilio
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., Conversation]
-
-
-@pytest.fixture
-def fake(twilio_channel: ChannelAccount, settings: Any) -> Iterator[FakeProvider]:
-    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
-        twilio_channel.save(update_fields=["config"])
-        yield provider
 
 
 @pytest.fixture

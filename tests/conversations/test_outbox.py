@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -16,7 +16,6 @@ from channels_hub import http
 from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
-from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount
 from conversations import handoff, intake, outbox, receipts, sending, settling
 from conversations.models import Conversation, Delivery, Message
@@ -26,16 +25,6 @@ from tests import twilio
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., Conversation]
-
-
-@pytest.fixture
-def fake(twilio_channel: ChannelAccount, settings: object) -> Iterator[FakeProvider]:
-    """The provider, silent about statuses: tests report them themselves."""
-    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
-        twilio_channel.save(update_fields=["config"])
-        yield provider
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,6 @@ from accounts.models import Membership, Organization
 from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
-from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount
 from channels_twilio.adapter import TwilioWhatsApp
 from conversations import outbox, pacing, receipts, sending, settling
@@ -28,15 +26,6 @@ from tests.conftest import new_channel, new_member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Make = Callable[..., Conversation]
-
-
-@pytest.fixture
-def fake(twilio_channel: ChannelAccount, settings: Any) -> Iterator[FakeProvider]:
-    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
-        twilio_channel.save(update_fields=["config"])
-        yield provider
 
 
 def set_rate(channel: ChannelAccount, per_second: float) -> None:

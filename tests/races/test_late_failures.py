@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,21 +12,10 @@ from accounts.models import Membership
 from channels_hub.contract import Delivery as Report
 from channels_hub.contract import State
 from channels_hub.fake_provider import FakeProvider
-from channels_hub.fake_script import Callbacks
-from channels_hub.models import ChannelAccount
 from conversations import outbox, receipts, sending
 from conversations.models import Conversation, Delivery, Event
 
 Race = Callable[[int, Callable[[int], Any]], list[Any]]
-
-
-@pytest.fixture
-def fake(twilio_channel: ChannelAccount, settings: Any) -> Iterator[FakeProvider]:
-    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
-        twilio_channel.save(update_fields=["config"])
-        yield provider
 
 
 @pytest.mark.parametrize("states", [("failed",) * 4, ("failed", "delivered", "sent", "failed")])

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from django.utils import timezone
 
 from accounts.models import Membership
 from channels_hub.fake_provider import FakeProvider
-from channels_hub.fake_script import Callbacks
 from channels_hub.models import ChannelAccount, InboundEvent
 from conversations import outbox, reconcile, sending
 from conversations.models import Conversation, Delivery
 from tests import twilio
 
 Race = Callable[[int, Callable[[int], Any]], list[Any]]
-
-
-@pytest.fixture
-def fake(twilio_channel: ChannelAccount, settings: Any) -> Iterator[FakeProvider]:
-    with FakeProvider(callbacks=Callbacks(statuses=())) as provider:
-        settings.PYTAKE_ALLOW_PRIVATE_HOSTS = [provider.url.removeprefix("http://")]
-        twilio_channel.config = {**twilio_channel.config, "api_base": provider.url}
-        twilio_channel.save(update_fields=["config"])
-        yield provider
 
 
 def test_one_of_four_workers_reads_the_list(race: Race, fake: FakeProvider) -> None:
